@@ -1,0 +1,72 @@
+//! The event contract, schema version 1: the one type that producers serialise and the pipeline accepts.
+//!
+//! The crate depends on serde alone, so that a producer does not carry Arrow or the AWS SDK. The pipeline has a
+//! faster parser of its own; its tests hold it to this type and to the wire fixture `fixtures/event.v1.json`.
+//!
+//! Rules that JSON types cannot express are the constants below. The JSON Schema (`schema/event.v1.schema.json`)
+//! is generated from [`Event`] by `cargo run -p events --example schema --features schema` and a test fails when
+//! it drifts.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// The schema version that this crate describes. Records with a higher one are rejected.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Longest `event_id` and `device_id`, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// Longest `device_type`, in bytes of UTF-8.
+pub const MAX_DEVICE_TYPE_BYTES: usize = 64;
+
+/// Earliest `event_time`, in microseconds since the Unix epoch: 2000-01-01T00:00:00Z.
+pub const MIN_EVENT_TIME_US: i64 = 946_684_800_000_000;
+
+/// How far `event_time` may lie ahead of the broker's arrival time, in microseconds: 24 hours.
+pub const MAX_EVENT_TIME_AHEAD_US: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// One event, as it travels: a JSON object in UTF-8.
+///
+/// Fields that are not listed here are allowed. The pipeline keeps them, unparsed, in the column `attributes`;
+/// this type skips them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Event<'a> {
+    /// Version of this contract: 1. A higher one is rejected.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1)))]
+    pub schema_version: u32,
+    /// Unique per event, 1 to 128 bytes; the key by which duplicates are dropped. Ours is a UUID version 7 (RFC 9562).
+    #[serde(borrow)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 128)))]
+    pub event_id: Cow<'a, str>,
+    /// The device that measured, 1 to 128 bytes; the stream's partition key.
+    #[serde(borrow)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 128)))]
+    pub device_id: Cow<'a, str>,
+    /// The kind of device, 1 to 64 bytes; the report groups by it.
+    #[serde(borrow)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    pub device_type: Cow<'a, str>,
+    /// When it happened: RFC 3339 with any offset; not before 2000-01-01, not over 24 h ahead of arrival.
+    #[serde(borrow)]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub event_time: Cow<'a, str>,
+    /// How long it took, in milliseconds; finite, not negative.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
+    pub event_duration: f64,
+    /// The reading, if there is one; finite.
+    #[serde(default)]
+    pub value: Option<f64>,
+    /// Marks synthetic traffic, which the pipeline drops on purpose and counts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub test: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(test: &bool) -> bool {
+    !test
+}

@@ -1,0 +1,61 @@
+//! The contract as files: the generated JSON Schema and the wire fixture of each version.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, SCHEMA_VERSION};
+use serde_json::Value;
+
+fn schema() -> Value {
+    serde_json::to_value(schemars::schema_for!(Event)).unwrap()
+}
+
+#[test]
+fn the_committed_json_schema_is_the_generated_one() {
+    let committed: Value =
+        serde_json::from_str(include_str!("../schema/event.v1.schema.json")).unwrap();
+    assert_eq!(
+        committed,
+        schema(),
+        "run `cargo run -p events --example schema --features schema`"
+    );
+}
+
+#[test]
+fn the_json_schema_states_the_limits_of_the_constants() {
+    let schema = schema();
+    let limit = |field: &str, rule: &str| schema["properties"][field][rule].as_u64();
+    assert_eq!(limit("event_id", "maxLength"), Some(MAX_ID_BYTES as u64));
+    assert_eq!(limit("device_id", "maxLength"), Some(MAX_ID_BYTES as u64));
+    assert_eq!(
+        limit("device_type", "maxLength"),
+        Some(MAX_DEVICE_TYPE_BYTES as u64)
+    );
+    assert_eq!(
+        limit("schema_version", "maximum"),
+        Some(u64::from(SCHEMA_VERSION))
+    );
+}
+
+#[test]
+fn the_wire_fixture_of_version_1_is_read_as_it_always_was() {
+    let event: Event = serde_json::from_str(include_str!("../fixtures/event.v1.json")).unwrap();
+    assert_eq!(
+        event,
+        Event {
+            schema_version: 1,
+            event_id: "0193a5c0-7b1e-7c3a-9f00-0123456789ab".into(),
+            device_id: "thermostat-0042".into(),
+            device_type: "thermostat".into(),
+            event_time: "2026-11-22T10:15:30.123456+01:00".into(),
+            event_duration: 12.75,
+            value: Some(21.5),
+            test: true,
+        }
+    );
+}
+
+#[test]
+fn an_event_without_value_or_test_is_complete() {
+    let text = r#"{"schema_version":1,"event_id":"a","device_id":"d","device_type":"t","event_time":"2026-11-22T00:00:00Z","event_duration":0}"#;
+    let event: Event = serde_json::from_str(text).unwrap();
+    assert_eq!((event.value, event.test), (None, false));
+}

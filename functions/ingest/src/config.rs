@@ -1,0 +1,142 @@
+//! The only place that reads the environment.
+
+/// What a function is told by its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `TRIBUTARY_BUCKET`: the lake. Required.
+    pub bucket: String,
+    /// `TRIBUTARY_HORIZON_MINUTES`: how far apart in arrival time two records of one event id may lie and still be
+    /// recognised, in milliseconds here. 15 minutes unless set; 0 to 1440.
+    pub horizon_ms: i64,
+    /// `TRIBUTARY_KEEP_TEST_EVENTS`: write events marked `test: true` instead of dropping them. `false` unless set.
+    pub keep_test_events: bool,
+    /// `TRIBUTARY_METRICS`: publish to CloudWatch. `true` unless set.
+    pub metrics: bool,
+}
+
+/// A variable that is missing or breaks its rule.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not set, or empty.
+    #[error("{name} is not set: {meaning}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it is for.
+        meaning: &'static str,
+    },
+    /// Set to something else than it may be.
+    #[error("{name} is {value:?}, expected {rule}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        rule: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the process environment.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let required = |name, meaning| variable(name).ok_or(ConfigError::Missing { name, meaning });
+        required(
+            "AWS_LAMBDA_RUNTIME_API",
+            "this program runs inside of Lambda, or of local-stack's event source",
+        )?;
+        let flag = |name, default: bool| match variable(name).as_deref() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(value) => Err(ConfigError::Invalid {
+                name,
+                value: value.to_owned(),
+                rule: "true or false",
+            }),
+        };
+        Ok(Self {
+            bucket: required("TRIBUTARY_BUCKET", "the bucket of the lake")?,
+            horizon_ms: horizon_ms(variable("TRIBUTARY_HORIZON_MINUTES"))?,
+            keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
+            metrics: flag("TRIBUTARY_METRICS", true)?,
+        })
+    }
+}
+
+fn horizon_ms(value: Option<String>) -> Result<i64, ConfigError> {
+    let Some(value) = value else {
+        return Ok(15 * 60_000);
+    };
+    match value.parse::<u16>() {
+        Ok(minutes) if minutes <= 1440 => Ok(i64::from(minutes) * 60_000),
+        _ => Err(ConfigError::Invalid {
+            name: "TRIBUTARY_HORIZON_MINUTES",
+            value,
+            rule: "whole minutes from 0 to 1440",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let find = |name: &str| {
+            let value = variables.iter().find(|(key, _)| *key == name)?.1;
+            Some(value.to_owned())
+        };
+        Config::from_variables(find).map_err(|error| error.to_string())
+    }
+
+    const LAMBDA: (&str, &str) = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
+
+    #[test]
+    fn only_the_bucket_has_to_be_given() {
+        assert_eq!(
+            config(&[LAMBDA, ("TRIBUTARY_BUCKET", "lake")]),
+            Ok(Config {
+                bucket: "lake".into(),
+                horizon_ms: 900_000,
+                keep_test_events: false,
+                metrics: true,
+            })
+        );
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_its_meaning() {
+        assert_eq!(
+            config(&[LAMBDA]).unwrap_err(),
+            "TRIBUTARY_BUCKET is not set: the bucket of the lake"
+        );
+        assert!(
+            config(&[])
+                .unwrap_err()
+                .starts_with("AWS_LAMBDA_RUNTIME_API is not set: ")
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_rule() {
+        let with = |name, value| {
+            config(&[LAMBDA, ("TRIBUTARY_BUCKET", "lake"), (name, value)]).unwrap_err()
+        };
+        assert_eq!(
+            with("TRIBUTARY_HORIZON_MINUTES", "1441"),
+            r#"TRIBUTARY_HORIZON_MINUTES is "1441", expected whole minutes from 0 to 1440"#
+        );
+        assert_eq!(
+            with("TRIBUTARY_METRICS", "yes"),
+            r#"TRIBUTARY_METRICS is "yes", expected true or false"#
+        );
+    }
+}

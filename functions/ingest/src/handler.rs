@@ -1,0 +1,217 @@
+//! Records → pipeline → lake → `batchItemFailures`. The decisions are [`pipeline::commit`]'s; this does the I/O.
+
+use std::time::Duration;
+
+use pipeline::Cell;
+use pipeline::commit::{self, Created, Decision};
+use pipeline::decode::{self, Batch, EnvelopeError};
+use pipeline::dedupe::IdHasher;
+use pipeline::filter::Filter;
+use pipeline::layout::{self, KeyRange};
+use tokio::time::Instant;
+
+use crate::error::BatchError;
+use crate::lake::Lake;
+use crate::report::Report;
+use crate::window::{Window, Windows};
+
+/// A request to the lake starts only with more time left than this.
+const REQUEST_RESERVE: Duration = Duration::from_secs(1);
+/// What remains for the answer when a request is cut off.
+const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+
+/// How a handler works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What is dropped on purpose.
+    pub filter: Filter,
+    /// How far apart in arrival time two records of one id may lie and still be recognised, in milliseconds.
+    pub horizon_ms: i64,
+    /// Ids held in memory, over all shards, before windows not in use are dropped.
+    pub max_window_ids: usize,
+}
+
+/// Carries batches into a lake; one per execution environment.
+#[derive(Debug)]
+pub struct Handler<L> {
+    lake: L,
+    settings: Settings,
+    hasher: IdHasher,
+    windows: Windows,
+}
+
+/// What Lambda is told, and what is told about it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The position of the first record that is not committed; `None` if all are.
+    pub failed_from: Option<String>,
+    /// Why, if not all are.
+    pub error: Option<BatchError>,
+    /// The counts.
+    pub report: Report,
+}
+
+impl<L: Lake + Sync> Handler<L> {
+    /// `hash_seed` should be random: it keeps producers from choosing ids that collide.
+    pub fn new(lake: L, settings: Settings, hash_seed: u64) -> Self {
+        let hasher = IdHasher::new(hash_seed);
+        let windows = Windows::new(hasher, settings.max_window_ids);
+        Self {
+            lake,
+            settings,
+            hasher,
+            windows,
+        }
+    }
+
+    /// Carries one Kinesis event into the lake before `deadline`.
+    ///
+    /// # Errors
+    /// Only if the event is not one that Lambda makes. Everything else is in the [`Outcome`].
+    pub async fn kinesis(
+        &mut self,
+        event: &[u8],
+        deadline: Instant,
+    ) -> Result<Outcome, EnvelopeError> {
+        let batch = decode::kinesis(event)?;
+        Ok(self.handle(&batch, deadline).await)
+    }
+
+    async fn handle(&mut self, batch: &Batch<'_>, deadline: Instant) -> Outcome {
+        let cells = pipeline::cells(batch, self.settings.filter, self.hasher);
+        let mut delivery = Delivery {
+            lake: &self.lake,
+            deadline,
+            ranges: window_ranges(batch, self.settings.horizon_ms),
+            window: self.windows.of(&batch.stream, &batch.shard),
+            report: Report {
+                stream: batch.stream.clone(),
+                shard: batch.shard.clone(),
+                received: batch.len() as u64,
+                bytes_received: batch.payload_bytes() as u64,
+                ..Report::default()
+            },
+        };
+        let mut done = 0;
+        let result = async {
+            // Without a row to commit nothing can be doubled, and the lake need not be asked.
+            if cells.iter().any(|cell| cell.accepted() > 0) {
+                delivery.refresh().await?;
+            }
+            for cell in &cells {
+                delivery.commit(cell).await?;
+                done += 1;
+            }
+            Ok(())
+        }
+        .await;
+        let mut report = delivery.report;
+        let left = &cells[done..];
+        report.handed_back = left.iter().map(|cell| cell.records().len() as u64).sum();
+        let first_left = left.iter().filter_map(|cell| cell.records().first()).min();
+        Outcome {
+            failed_from: first_left.map(|&index| batch.record(index).position.to_owned()),
+            error: result.err(),
+            report,
+        }
+    }
+}
+
+/// The listing of everything that can hold an id of the batch.
+fn window_ranges(batch: &Batch, horizon_ms: i64) -> Vec<KeyRange> {
+    let arrivals = || batch.records().map(|record| record.arrival_ms);
+    let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else {
+        return Vec::new();
+    };
+    let window = commit::window_arrivals(first, last, horizon_ms);
+    layout::events_ranges(&batch.stream, &batch.shard, &window)
+}
+
+/// One batch on its way.
+struct Delivery<'h, L> {
+    lake: &'h L,
+    deadline: Instant,
+    ranges: Vec<KeyRange>,
+    window: &'h mut Window,
+    report: Report,
+}
+
+impl<L: Lake + Sync> Delivery<'_, L> {
+    async fn refresh(&mut self) -> Result<(), BatchError> {
+        let until = self.time_limit()?;
+        let refresh = self.window.refresh(self.lake, &self.ranges);
+        let reads = tokio::time::timeout_at(until, refresh)
+            .await
+            .map_err(|_| BatchError::Deadline)??;
+        self.report.window_reads += reads as u64;
+        Ok(())
+    }
+
+    /// Quarantine first: once the rows are committed, nothing would bring the rejected records back.
+    async fn commit(&mut self, cell: &Cell<'_>) -> Result<(), BatchError> {
+        if let Some((key, lines)) = cell.quarantine() {
+            let until = self.time_limit()?;
+            let put = tokio::time::timeout_at(until, self.lake.put(&key, lines));
+            put.await.map_err(|_| BatchError::Deadline)??;
+        }
+        let mut unanswered: Option<(String, u64)> = None;
+        let mut round = 0;
+        loop {
+            round += 1;
+            let plan = cell.plan(self.window.ids());
+            let encoded = cell
+                .encode(&plan)
+                .map_err(|error| BatchError::Encode(error.to_string()))?;
+            let Some(object) = encoded else {
+                // Nothing is left to write. If the create that nobody answered made the object, its rows are ours.
+                let ours = unanswered.filter(|(key, _)| self.window.holds(key));
+                self.report.add_cell(cell, ours.map_or(0, |(_, rows)| rows));
+                return Ok(());
+            };
+            let key = object.name.events_key();
+            let bytes = object.body.len() as u64;
+            let until = self.time_limit()?;
+            let audit = object.audit.entries();
+            let create = self.lake.create(&key, object.body, &audit);
+            let created = match tokio::time::timeout_at(until, create).await {
+                Ok(created) => created?,
+                Err(_) => Created::Unknown,
+            };
+            match commit::after_create(created, round) {
+                Decision::Committed => {
+                    self.window.add(key, cell.ids(&plan));
+                    self.report.objects += 1;
+                    self.report.bytes_written += bytes;
+                    self.report.add_cell(cell, plan.len() as u64);
+                    return Ok(());
+                }
+                Decision::LookAgain { wait_ms } => {
+                    tracing::info!(key, ?created, round, "look_again");
+                    self.report.conflicts += u64::from(created == Created::AlreadyExists);
+                    if created == Created::Unknown {
+                        unanswered = Some((key, plan.len() as u64));
+                    }
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    self.refresh().await?;
+                }
+                Decision::GiveUp => {
+                    let last = format!("{created:?}");
+                    return Err(BatchError::NotCreated {
+                        key,
+                        rounds: round,
+                        last,
+                    });
+                }
+            }
+        }
+    }
+
+    /// When the request that starts now is cut off; an error if it is too late to start one.
+    fn time_limit(&self) -> Result<Instant, BatchError> {
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        if remaining <= REQUEST_RESERVE {
+            return Err(BatchError::Deadline);
+        }
+        Ok(self.deadline - ANSWER_RESERVE)
+    }
+}

@@ -1,0 +1,64 @@
+//! What became of one invocation, in numbers: for the metrics and for its one log line.
+
+use std::collections::BTreeMap;
+
+use pipeline::Cell;
+
+/// Counts of one invocation. `received = written + duplicates + filtered + rejected + handed_back`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Stream or topic; empty if the batch was.
+    pub stream: String,
+    /// Shard id or partition number; empty if the batch was.
+    pub shard: String,
+    /// Records delivered.
+    pub received: u64,
+    /// Their payload bytes.
+    pub bytes_received: u64,
+    /// Rows committed.
+    pub written: u64,
+    /// Bytes of the objects committed.
+    pub bytes_written: u64,
+    /// Objects committed.
+    pub objects: u64,
+    /// Rows whose event id was committed or came before.
+    pub duplicates: u64,
+    /// Rows dropped on purpose.
+    pub filtered: u64,
+    /// Records put into quarantine, by the name of the reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Creates that found an object of their name.
+    pub conflicts: u64,
+    /// Objects read to bring the window up to date.
+    pub window_reads: u64,
+    /// Records handed back to Lambda for another delivery.
+    pub handed_back: u64,
+    /// Rows accepted, committed now or before.
+    pub accepted: u64,
+    /// Arrival of the last record that is done with, in milliseconds since the Unix epoch.
+    pub last_arrival_ms: Option<i64>,
+}
+
+impl Report {
+    /// Counts a cell of which `written` rows are committed, and the others were before.
+    pub fn add_cell(&mut self, cell: &Cell, written: u64) {
+        self.written += written;
+        self.accepted += cell.accepted() as u64;
+        self.duplicates += cell.accepted() as u64 - written;
+        self.filtered += cell.filtered();
+        for (_, rejected) in cell.rejected() {
+            *self.rejected.entry(rejected.reason.name()).or_default() += 1;
+        }
+        self.last_arrival_ms = self.last_arrival_ms.max(Some(cell.last_arrival_ms()));
+    }
+
+    /// Records put into quarantine, for any reason.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Whether every accepted row had been committed before: a delivery that came again.
+    pub fn is_redelivery(&self) -> bool {
+        self.accepted > 0 && self.written == 0
+    }
+}

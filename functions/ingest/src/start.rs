@@ -1,0 +1,175 @@
+//! What every function does before its first event: logging, configuration, clients.
+
+use std::hash::{BuildHasher, Hasher};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::{Builder, tls};
+use lambda_runtime::{Context, LambdaEvent, service_fn};
+use pipeline::filter::Filter;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::handler::{Handler, Outcome, Settings};
+use crate::lake::S3;
+use crate::publish::{self, Circumstances};
+
+/// Ids held in memory: about 200 MB, in a function of 512 MB.
+const MAX_WINDOW_IDS: usize = 5_000_000;
+
+/// JSON lines on standard output, which Lambda carries to CloudWatch Logs. `RUST_LOG` sets the level.
+pub fn logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter)
+        .init();
+}
+
+/// Credentials, region and endpoint from the environment, as every AWS SDK reads them.
+async fn aws() -> SdkConfig {
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let http_client = Builder::new().tls_provider(provider).build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .load()
+        .await
+}
+
+/// Serves Kinesis batches until Lambda ends the environment.
+///
+/// # Errors
+/// If the configuration is incomplete, or the Runtime API cannot be reached.
+pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_environment()?;
+    let aws = aws().await;
+    let cloudwatch = config
+        .metrics
+        .then(|| aws_sdk_cloudwatch::Client::new(&aws));
+    let settings = Settings {
+        filter: Filter {
+            keep_test_events: config.keep_test_events,
+        },
+        horizon_ms: config.horizon_ms,
+        max_window_ids: MAX_WINDOW_IDS,
+    };
+    let hash_seed = std::hash::RandomState::new().build_hasher().finish();
+    let handler = Handler::new(S3::new(&aws, config.bucket), settings, hash_seed);
+    // Lambda sends an environment one event at a time; the lock is never waited for.
+    let environment = tokio::sync::Mutex::new(Environment {
+        handler,
+        cold: true,
+    });
+    let environment = &environment;
+    let cloudwatch = cloudwatch.as_ref();
+    lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<Box<RawValue>>| async move {
+            let started = Instant::now();
+            let mut environment = environment.lock().await;
+            let deadline = deadline(&event.context, started, SystemTime::now());
+            let outcome = environment
+                .handler
+                .kinesis(event.payload.get().as_bytes(), deadline)
+                .await?;
+            let duration = started.elapsed();
+            log(&outcome, duration);
+            let cold_start = std::mem::replace(&mut environment.cold, false);
+            // An empty batch belongs to no stream.
+            if let Some(client) = cloudwatch.filter(|_| outcome.report.received > 0) {
+                let circumstances = Circumstances {
+                    cold_start,
+                    duration,
+                    now: SystemTime::now(),
+                };
+                publish::publish(client, &outcome.report, circumstances).await;
+            }
+            Ok::<_, lambda_runtime::Error>(BatchAnswer::new(outcome.failed_from))
+        },
+    ))
+    .await
+}
+
+struct Environment {
+    handler: Handler<S3>,
+    cold: bool,
+}
+
+fn deadline(context: &Context, started: Instant, now: SystemTime) -> Instant {
+    let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
+    started + deadline.duration_since(now).unwrap_or_default()
+}
+
+fn log(outcome: &Outcome, duration: Duration) {
+    let report = &outcome.report;
+    tracing::info!(
+        stream = report.stream,
+        shard = report.shard,
+        received = report.received,
+        written = report.written,
+        objects = report.objects,
+        duplicates = report.duplicates,
+        filtered = report.filtered,
+        rejected = report.rejected_total(),
+        handed_back = report.handed_back,
+        conflicts = report.conflicts,
+        window_reads = report.window_reads,
+        milliseconds = duration.as_secs_f64() * 1000.0,
+        "batch"
+    );
+    if let Some(error) = &outcome.error {
+        tracing::error!(
+            stream = report.stream,
+            shard = report.shard,
+            from = outcome.failed_from,
+            %error,
+            "batch_handed_back"
+        );
+    }
+}
+
+/// The partial batch response of `ReportBatchItemFailures`
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchAnswer {
+    batch_item_failures: Vec<ItemFailure>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemFailure {
+    item_identifier: String,
+}
+
+impl BatchAnswer {
+    fn new(failed_from: Option<String>) -> Self {
+        let failures = failed_from
+            .into_iter()
+            .map(|item_identifier| ItemFailure { item_identifier });
+        Self {
+            batch_item_failures: failures.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_has_the_form_that_lambda_reads() {
+        let json = |failed_from| serde_json::to_string(&BatchAnswer::new(failed_from)).ok();
+        assert_eq!(json(None).as_deref(), Some(r#"{"batchItemFailures":[]}"#));
+        assert_eq!(
+            json(Some("4959".into())).as_deref(),
+            Some(r#"{"batchItemFailures":[{"itemIdentifier":"4959"}]}"#)
+        );
+    }
+}

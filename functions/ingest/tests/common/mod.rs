@@ -1,0 +1,120 @@
+//! Kinesis events and lakes for the tests of the handler.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use bytes::Bytes;
+use ingest::handler::{Handler, Outcome, Settings};
+use ingest::lake::{Lake, Memory};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use pipeline::filter::Filter;
+use tokio::time::Instant;
+
+/// 2026-11-22T12:00:00Z, a line of the time grid.
+pub const NOON: i64 = 1_795_348_800_000;
+/// Seconds and minutes, in milliseconds.
+pub const SECOND: i64 = 1000;
+pub const MINUTE: i64 = 60 * SECOND;
+
+pub const SETTINGS: Settings = Settings {
+    filter: Filter {
+        keep_test_events: false,
+    },
+    horizon_ms: 15 * MINUTE,
+    max_window_ids: 1_000_000,
+};
+
+/// One record of a shard.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub position: u64,
+    pub arrival_ms: i64,
+    pub payload: String,
+}
+
+/// A record with a valid event of the given id.
+pub fn record(position: u64, arrival_ms: i64, event_id: &str) -> Record {
+    let payload = format!(
+        r#"{{"schema_version":1,"event_id":"{event_id}","device_id":"d","device_type":"door","event_time":"2026-11-22T11:59:00Z","event_duration":1}}"#
+    );
+    Record {
+        position,
+        arrival_ms,
+        payload,
+    }
+}
+
+/// A record that no rule accepts.
+pub fn garbage(position: u64, arrival_ms: i64) -> Record {
+    Record {
+        position,
+        arrival_ms,
+        payload: format!("garbage {position}"),
+    }
+}
+
+/// The Lambda event that delivers the records.
+pub fn event(records: &[Record]) -> Vec<u8> {
+    let records: Vec<String> = records
+        .iter()
+        .map(|Record { position, arrival_ms, payload }| {
+            let data = base64_simd::STANDARD.encode_to_string(payload);
+            let seconds = format!("{}.{:03}", arrival_ms / 1000, arrival_ms % 1000);
+            format!(
+                r#"{{"kinesis":{{"partitionKey":"d","sequenceNumber":"{position}","data":"{data}","approximateArrivalTimestamp":{seconds}}},"eventID":"shardId-000000000000:{position}","eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s"}}"#
+            )
+        })
+        .collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
+}
+
+/// A handler with an empty window, as after a cold start.
+pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L> {
+    Handler::new(lake, SETTINGS, 7)
+}
+
+/// Delivers records with a minute to go.
+pub async fn deliver<L: Lake + Sync>(handler: &mut Handler<L>, records: &[Record]) -> Outcome {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    handler
+        .kinesis(&event(records), deadline)
+        .await
+        .expect("a Kinesis event")
+}
+
+/// The event ids of every row object, by key.
+pub fn committed(lake: &Memory) -> BTreeMap<String, Vec<String>> {
+    let objects = lake
+        .objects()
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("events/"));
+    objects.map(|(key, body)| (key, event_ids(body))).collect()
+}
+
+/// Every committed event id, sorted, as often as it is committed.
+pub fn committed_ids(lake: &Memory) -> Vec<String> {
+    let mut ids: Vec<_> = committed(lake).into_values().flatten().collect();
+    ids.sort();
+    ids
+}
+
+fn event_ids(object: Bytes) -> Vec<String> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(object)
+        .expect("Parquet")
+        .build()
+        .expect("Parquet");
+    reader
+        .flat_map(|rows| {
+            let rows = rows.expect("rows");
+            let ids = rows
+                .column_by_name("event_id")
+                .expect("event_id")
+                .as_string::<i32>();
+            ids.iter()
+                .map(|id| id.expect("not null").to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}

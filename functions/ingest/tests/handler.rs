@@ -1,0 +1,397 @@
+//! The handler over a lake in memory: one test per sentence of the commit protocol.
+
+mod common;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{
+    MINUTE, NOON, Record, SECOND, committed, committed_ids, deliver, environment, event, garbage,
+    record,
+};
+use ingest::error::{BatchError, LakeError};
+use ingest::lake::{Lake, Listed, Memory};
+use pipeline::commit::Created;
+use pipeline::layout::KeyRange;
+use tokio::time::Instant;
+
+/// What a [`Faulty`] lake does instead of an operation, once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    ListFails,
+    PutFails,
+    CreateRefused,
+    /// The object is made, and the answer is lost.
+    CreateUnanswered,
+    /// The request is lost, and so is the answer.
+    CreateLost,
+    CreateConflict,
+    CreateHangs,
+    /// Another environment commits [`Faulty::winner`] just before.
+    CreateOvertaken,
+    /// No fault: the next one is for a later create.
+    CreatePasses,
+}
+
+/// A lake with faults that are used up in order, and a count of what it was asked.
+#[derive(Default)]
+struct Faulty {
+    memory: Memory,
+    faults: Mutex<Vec<Fault>>,
+    requests: Mutex<Vec<&'static str>>,
+    winner: Vec<Record>,
+}
+
+impl Faulty {
+    fn new(faults: &[Fault]) -> Self {
+        Self {
+            faults: Mutex::new(faults.to_vec()),
+            ..Self::default()
+        }
+    }
+
+    fn on(memory: &Memory, faults: &[Fault]) -> Self {
+        Self {
+            memory: memory.clone(),
+            ..Self::new(faults)
+        }
+    }
+
+    fn count(&self, request: &'static str) {
+        self.requests.lock().expect("not poisoned").push(request);
+    }
+
+    fn take(&self, among: &[Fault]) -> Option<Fault> {
+        let mut faults = self.faults.lock().expect("not poisoned");
+        let next = faults
+            .first()
+            .copied()
+            .filter(|fault| among.contains(fault))?;
+        faults.remove(0);
+        Some(next)
+    }
+
+    fn requests(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.requests.lock().expect("not poisoned"))
+    }
+}
+
+fn failure(operation: &'static str, key: &str) -> LakeError {
+    LakeError {
+        operation,
+        key: key.to_owned(),
+        cause: "a fault".to_owned(),
+    }
+}
+
+impl Lake for &Faulty {
+    async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
+        self.count("LIST");
+        match self.take(&[Fault::ListFails]) {
+            Some(_) => Err(failure("list", &range.prefix)),
+            None => self.memory.list(range).await,
+        }
+    }
+
+    async fn get_suffix(&self, key: &str, bytes: u64) -> Result<Option<Bytes>, LakeError> {
+        self.count("GET");
+        self.memory.get_suffix(key, bytes).await
+    }
+
+    async fn create(
+        &self,
+        key: &str,
+        body: Bytes,
+        metadata: &[(&'static str, String)],
+    ) -> Result<Created, LakeError> {
+        self.count("CREATE");
+        let faults = [
+            Fault::CreateRefused,
+            Fault::CreateUnanswered,
+            Fault::CreateLost,
+            Fault::CreateConflict,
+            Fault::CreateHangs,
+            Fault::CreateOvertaken,
+            Fault::CreatePasses,
+        ];
+        match self.take(&faults) {
+            Some(Fault::CreateRefused) => Err(failure("create", key)),
+            Some(Fault::CreateUnanswered) => {
+                self.memory.create(key, body, metadata).await?;
+                Ok(Created::Unknown)
+            }
+            Some(Fault::CreateConflict) => Ok(Created::Conflict),
+            Some(Fault::CreateHangs) => std::future::pending().await,
+            Some(Fault::CreateLost) => Ok(Created::Unknown),
+            Some(Fault::CreateOvertaken) => {
+                deliver(&mut environment(self.memory.clone()), &self.winner).await;
+                self.memory.create(key, body, metadata).await
+            }
+            _ => self.memory.create(key, body, metadata).await,
+        }
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
+        self.count("PUT");
+        match self.take(&[Fault::PutFails]) {
+            Some(_) => Err(failure("put", key)),
+            None => self.memory.put(key, body).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_one_list_and_one_create() {
+    let lake = Faulty::new(&[]);
+    let mut handler = environment(&lake);
+    let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
+    assert_eq!((outcome.failed_from, outcome.report.written), (None, 2));
+    assert_eq!(lake.requests(), ["LIST", "CREATE"]);
+    deliver(&mut handler, &[record(3, NOON + SECOND, "c")]).await;
+    assert_eq!(
+        lake.requests(),
+        ["LIST", "CREATE"],
+        "a warm environment reads nothing back"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_environment_reads_each_object_of_the_window_once() {
+    let memory = Memory::default();
+    let mut first = environment(memory.clone());
+    deliver(&mut first, &[record(1, NOON, "a")]).await;
+    deliver(&mut first, &[record(2, NOON, "b")]).await;
+    let lake = Faulty::on(&memory, &[]);
+    let mut second = environment(&lake);
+    let outcome = deliver(&mut second, &[record(3, NOON, "a"), record(4, NOON, "c")]).await;
+    assert_eq!(lake.requests(), ["LIST", "GET", "GET", "CREATE"]);
+    assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
+    assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivery_writes_nothing_and_succeeds() {
+    let memory = Memory::default();
+    let records = [record(1, NOON, "a"), record(2, NOON, "b")];
+    deliver(&mut environment(memory.clone()), &records).await;
+    let outcome = deliver(&mut environment(memory.clone()), &records).await;
+    assert_eq!(outcome.failed_from, None);
+    assert!(outcome.report.is_redelivery());
+    assert_eq!(committed(&memory).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_redelivery_adds_only_what_is_missing() {
+    let memory = Memory::default();
+    let records = [
+        record(1, NOON, "a"),
+        record(2, NOON, "b"),
+        record(3, NOON, "c"),
+    ];
+    deliver(&mut environment(memory.clone()), &records[..2]).await;
+    deliver(&mut environment(memory.clone()), &records).await;
+    assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_finds_its_name_taken_looks_again() {
+    let memory = Memory::default();
+    let records = [
+        record(1, NOON, "a"),
+        record(2, NOON, "b"),
+        record(3, NOON, "c"),
+    ];
+    let lake = Faulty {
+        winner: records[..2].to_vec(),
+        ..Faulty::on(&memory, &[Fault::CreateOvertaken])
+    };
+    let outcome = deliver(&mut environment(&lake), &records).await;
+    assert_eq!(
+        (
+            outcome.report.conflicts,
+            outcome.report.written,
+            outcome.report.duplicates
+        ),
+        (1, 1, 2)
+    );
+    assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_answer_is_lost_is_found_in_the_lake() {
+    let lake = Faulty::new(&[Fault::CreateUnanswered]);
+    let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
+    assert_eq!((outcome.failed_from, outcome.report.written), (None, 1));
+    assert_eq!(committed_ids(&lake.memory), ["a"]);
+    assert_eq!(lake.requests(), ["LIST", "CREATE", "LIST", "GET"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_was_lost_is_sent_again() {
+    let lake = Faulty::new(&[Fault::CreateLost, Fault::CreateConflict]);
+    let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
+    assert_eq!((outcome.failed_from, outcome.report.written), (None, 1));
+    assert_eq!(committed_ids(&lake.memory), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_few_rounds_the_batch_is_handed_back_whole() {
+    let lake = Faulty::new(&[Fault::CreateLost; 5]);
+    let outcome = deliver(
+        &mut environment(&lake),
+        &[record(7, NOON, "a"), record(8, NOON, "b")],
+    )
+    .await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("7"));
+    assert!(
+        matches!(
+            outcome.error,
+            Some(BatchError::NotCreated { rounds: 5, .. })
+        ),
+        "{:?}",
+        outcome.error
+    );
+    assert_eq!(outcome.report.handed_back, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_names_the_first_record_that_is_not_committed_and_never_one_past_a_gap() {
+    // Arrival steps back: the second cell, which fails, holds positions 2 and 4; the first one 1 and 3.
+    let records = [
+        record(1, NOON - 2, "a"),
+        record(2, NOON, "b"),
+        record(3, NOON - 1, "c"),
+        record(4, NOON + 1, "d"),
+    ];
+    let memory = Memory::default();
+    let lake = Faulty::on(&memory, &[Fault::CreatePasses, Fault::CreateRefused]);
+    let outcome = deliver(&mut environment(&lake), &records).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("2"));
+    assert_eq!((outcome.report.written, outcome.report.handed_back), (2, 2));
+    deliver(&mut environment(memory.clone()), &records[1..]).await;
+    assert_eq!(committed_ids(&memory), ["a", "b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_row_is_committed_before_the_rejected_records_are_in_quarantine() {
+    let lake = Faulty::new(&[Fault::PutFails]);
+    let records = [record(1, NOON, "a"), garbage(2, NOON)];
+    let outcome = deliver(&mut environment(&lake), &records).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    assert_eq!(lake.memory.objects().len(), 0);
+    let outcome = deliver(&mut environment(&lake), &records).await;
+    assert_eq!(outcome.failed_from, None);
+    let keys: Vec<_> = lake.memory.objects().into_keys().collect();
+    assert_eq!(keys.len(), 2);
+    assert!(
+        keys[1].starts_with("quarantine/date=2026-11-22/s.shardId-000000000000.0000"),
+        "{}",
+        keys[1]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_fails_commits_nothing() {
+    let lake = Faulty::new(&[Fault::ListFails]);
+    let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    assert!(lake.memory.objects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_begun_when_the_deadline_is_near() {
+    let lake = Faulty::new(&[]);
+    let mut handler = environment(&lake);
+    let deadline = Instant::now() + Duration::from_millis(900);
+    let outcome = handler
+        .kinesis(&event(&[record(1, NOON, "a")]), deadline)
+        .await
+        .expect("an event");
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    assert!(matches!(outcome.error, Some(BatchError::Deadline)));
+    assert!(lake.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_is_cut_off_in_time_to_answer() {
+    let lake = Faulty::new(&[Fault::CreateHangs]);
+    let mut handler = environment(&lake);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let outcome = handler
+        .kinesis(&event(&[record(1, NOON, "a")]), deadline)
+        .await
+        .expect("an event");
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    assert!(
+        Instant::now() < deadline,
+        "the answer must be out before the deadline"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_duplicate_is_dropped_within_the_horizon_and_kept_beyond_it() {
+    let memory = Memory::default();
+    let mut handler = environment(memory.clone());
+    deliver(&mut handler, &[record(1, NOON, "a")]).await;
+    deliver(&mut handler, &[record(2, NOON + 14 * MINUTE, "a")]).await;
+    assert_eq!(committed_ids(&memory), ["a"]);
+    deliver(&mut handler, &[record(3, NOON + 45 * MINUTE, "a")]).await;
+    assert_eq!(committed_ids(&memory), ["a", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_from_an_earlier_position_writes_nothing_again() {
+    let memory = Memory::default();
+    let mut handler = environment(memory.clone());
+    let records: Vec<_> = (0..6)
+        .map(|n| {
+            record(
+                n + 1,
+                NOON + i64::try_from(n).expect("small") * 10 * MINUTE,
+                &n.to_string(),
+            )
+        })
+        .collect();
+    for record in &records {
+        deliver(&mut handler, std::slice::from_ref(record)).await;
+    }
+    // In other batches than before, through the same warm environment and a cold one.
+    for chunk in records.chunks(4) {
+        deliver(&mut handler, chunk).await;
+        deliver(&mut environment(memory.clone()), chunk).await;
+    }
+    assert_eq!(committed_ids(&memory), ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_back_stops_the_batch_instead_of_doubling_rows() {
+    let memory = Memory::default();
+    deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
+    let (key, _) = memory.objects().pop_first().expect("an object");
+    memory
+        .put(&key, Bytes::from_static(b"not Parquet"))
+        .await
+        .expect("memory");
+    let outcome = deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    assert!(
+        matches!(outcome.error, Some(BatchError::Unreadable { .. })),
+        "{:?}",
+        outcome.error
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_rejected_records_does_not_ask_for_the_window() {
+    let lake = Faulty::new(&[]);
+    let outcome = deliver(&mut environment(&lake), &[garbage(1, NOON)]).await;
+    assert_eq!(outcome.failed_from, None);
+    assert_eq!(lake.requests(), ["PUT"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_batch_is_a_success() {
+    let outcome = deliver(&mut environment(Memory::default()), &[]).await;
+    assert_eq!((outcome.failed_from, outcome.report.received), (None, 0));
+}

@@ -1,0 +1,189 @@
+"""`make bench`: the function and its Python peers on one Lambda event of 10,000 records, in one table of ratios.
+
+Whole processes are measured: the median time per batch within one process, the process's peak memory, and the time
+from start to the first request for work (for the function: the deployed artifact, against a Runtime API of this
+script's). Runs alternate, so that a noisy machine is noisy for all.
+"""
+
+import argparse
+import base64
+import http.server
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+RECORDS = 10_000
+PEERS = Path(__file__).with_name("peers.py")
+
+
+def lambda_event(producer: str) -> bytes:
+    """Lambda's envelope around the producer's records: seeded, so the same in every run."""
+    generated = subprocess.run(
+        [producer, "--sink", "stdout", "--events", str(RECORDS), "--seed", "1", "--days", "1"]
+        + ["--first-day", "2026-11-20", "--duplicates", "0.01", "--malformed", "0.001"]
+        + ["--late", "0.01", "--outliers", "0.001", "--test-events", "0"],
+        check=True,
+        capture_output=True,
+    )
+    payloads = generated.stdout.split(b"\n")[:RECORDS]
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/tributary-events"
+    records = []
+    for index, payload in enumerate(payloads):
+        position = str(49590338271490256608559692538361571095921575989136588898 + index)
+        records.append(
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": f"device-{index % 500}",
+                    "sequenceNumber": position,
+                    "data": base64.b64encode(payload).decode(),
+                    "approximateArrivalTimestamp": 1795348800 + index // 100 / 1000,
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"shardId-000000000006:{position}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::000000000000:role/ingest-kinesis",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": arn,
+            }
+        )
+    return json.dumps({"Records": records}, separators=(",", ":")).encode()
+
+
+def run(command: list[str]) -> dict:
+    """One process: what it prints, and its peak memory in MiB."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{command[0]} ended with status {process.returncode}")
+    return {**json.loads(output), "mib": usage.ru_maxrss / 1024}
+
+
+def start_up_ms(command: list[str], environment: dict) -> float:
+    """Milliseconds from starting a process until it asks a Runtime API for its first event."""
+    asked = threading.Event()
+
+    class RuntimeApi(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            time.sleep(60)
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RuntimeApi)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    variables = {**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL)
+    try:
+        if not asked.wait(30):
+            sys.exit(f"{command[0]} did not ask for an event within 30 s")
+        return (time.perf_counter() - started) * 1000
+    finally:
+        process.kill()
+        process.wait()
+        server.shutdown()
+        server.server_close()
+
+
+PYTHON_START = """
+import base64, http.client, os
+import boto3, orjson, pyarrow.parquet
+boto3.client("s3"); boto3.client("cloudwatch")
+http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"]).request("GET", "/")
+"""
+
+FUNCTION_ENVIRONMENT = {
+    "AWS_LAMBDA_FUNCTION_NAME": "ingest-kinesis",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "TRIBUTARY_BUCKET": "bench",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--producer", required=True, help="the producer's release binary")
+    parser.add_argument("--batch", required=True, help="the release build of the example `batch`")
+    parser.add_argument("--function", required=True, help="the deployed artifact")
+    parser.add_argument("--event", required=True, type=Path, help="where to keep the Lambda event")
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each kind")
+    arguments = parser.parse_args()
+
+    event = lambda_event(arguments.producer)
+    arguments.event.parent.mkdir(parents=True, exist_ok=True)
+    arguments.event.write_bytes(event)
+    contenders = {
+        "Rust, this project": ([arguments.batch, str(arguments.event), "40"], [arguments.function]),
+        "Python, tuned": (
+            [sys.executable, str(PEERS), "tuned", str(arguments.event), "8"],
+            [sys.executable, "-c", PYTHON_START],
+        ),
+        "Python, as usually written": (
+            [sys.executable, str(PEERS), "plain", str(arguments.event), "5"],
+            [sys.executable, "-c", PYTHON_START],
+        ),
+    }
+    runs = {name: [] for name in contenders}
+    starts = {name: [] for name in contenders}
+    for _ in range(arguments.rounds):
+        for name, (batch, start) in contenders.items():
+            runs[name].append(run(batch))
+            starts[name].append(start_up_ms(start, FUNCTION_ENVIRONMENT))
+
+    counts = {name: {key: of[0][key] for key in ("rows", "duplicates", "rejected")} for name, of in runs.items()}
+    if len({json.dumps(count) for count in counts.values()}) != 1:
+        sys.exit(f"the contenders disagree about the records: {counts}")
+
+    Console().print(table(event, counts["Rust, this project"], runs, starts, arguments.function))
+
+
+def table(event: bytes, counts: dict, runs: dict, starts: dict, function: str) -> Table:
+    """Medians, and each contender's as a multiple of ours."""
+    shown = Table(
+        title=f"{RECORDS:,} records, {len(event) / 1e6:.1f} MB: {counts['rows']:,} rows, "
+        f"{counts['duplicates']} duplicates, {counts['rejected']} rejected · "
+        f"artifact {os.path.getsize(function) / 1e6:.1f} MB"
+    )
+    for column in ("", "ms a batch", "×", "events/s", "peak MiB", "×", "start-up ms", "×", "Parquet kB"):
+        shown.add_column(column, justify="left" if column == "" else "right")
+    ours = None
+    for name, measured in runs.items():
+        ms = statistics.median(run["milliseconds"] for run in measured)
+        mib = statistics.median(run["mib"] for run in measured)
+        start = statistics.median(starts[name])
+        ours = ours or (ms, mib, start)
+        ratios = [f"{value / our:.1f}" for value, our in zip((ms, mib, start), ours, strict=True)]
+        shown.add_row(
+            name,
+            f"{ms:.1f}",
+            ratios[0],
+            f"{RECORDS / ms * 1000:,.0f}",
+            f"{mib:.0f}",
+            ratios[1],
+            f"{start:.1f}",
+            ratios[2],
+            f"{measured[0]['bytes'] / 1000:.0f}",
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    main()

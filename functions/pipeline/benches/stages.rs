@@ -1,0 +1,104 @@
+//! The stages of the pure part on one Lambda event of 10,000 records. `make bench` runs it, and compares the whole
+//! with the same work in Python.
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "its input is named by the environment: divan takes no arguments"
+)]
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use pipeline::dedupe::{IdHasher, SeenIds};
+use pipeline::filter::Filter;
+use pipeline::{cells, decode, parse};
+
+const HASHER: IdHasher = IdHasher::new(1);
+
+fn main() {
+    divan::main();
+}
+
+/// `BENCH_EVENT` names a file with a Lambda event; `make bench` makes one from the producer's records.
+fn event() -> Vec<u8> {
+    let file = std::env::var("BENCH_EVENT")
+        .expect("BENCH_EVENT names a file with a Lambda event: run `make bench`");
+    std::fs::read(file).unwrap()
+}
+
+#[divan::bench]
+fn decode_envelope(bencher: Bencher) {
+    let event = event();
+    let records = decode::kinesis(&event).unwrap().len();
+    bencher
+        .counter(ItemsCount::new(records))
+        .bench(|| decode::kinesis(&event).unwrap());
+}
+
+#[divan::bench]
+fn parse_records(bencher: Bencher) {
+    let event = event();
+    let batch = decode::kinesis(&event).unwrap();
+    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
+        batch
+            .records()
+            .filter(|record| parse::parse(record.payload, record.arrival_ms).is_ok())
+            .count()
+    });
+}
+
+#[divan::bench]
+fn parse_and_filter_into_cells(bencher: Bencher) {
+    let event = event();
+    let batch = decode::kinesis(&event).unwrap();
+    bencher
+        .counter(ItemsCount::new(batch.len()))
+        .bench(|| cells(&batch, Filter::default(), HASHER));
+}
+
+#[divan::bench]
+fn dedupe(bencher: Bencher) {
+    let event = event();
+    let batch = decode::kinesis(&event).unwrap();
+    let cells = cells(&batch, Filter::default(), HASHER);
+    let window = SeenIds::default();
+    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
+        cells
+            .iter()
+            .map(|cell| cell.plan(&window).len())
+            .sum::<usize>()
+    });
+}
+
+#[divan::bench]
+fn encode_parquet(bencher: Bencher) {
+    let event = event();
+    let batch = decode::kinesis(&event).unwrap();
+    let cells = cells(&batch, Filter::default(), HASHER);
+    let plans: Vec<_> = cells
+        .iter()
+        .map(|cell| cell.plan(&SeenIds::default()))
+        .collect();
+    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
+        cells
+            .iter()
+            .zip(&plans)
+            .filter_map(|(cell, plan)| cell.encode(plan).unwrap())
+            .map(|object| object.body.len())
+            .sum::<usize>()
+    });
+}
+
+#[divan::bench]
+fn whole(bencher: Bencher) {
+    let event = event();
+    let records = decode::kinesis(&event).unwrap().len();
+    bencher.counter(ItemsCount::new(records)).bench(|| {
+        let batch = decode::kinesis(&event).unwrap();
+        let window = SeenIds::default();
+        cells(&batch, Filter::default(), HASHER)
+            .iter()
+            .filter_map(|cell| cell.encode(&cell.plan(&window)).unwrap())
+            .map(|object| object.body.len())
+            .sum::<usize>()
+    });
+}

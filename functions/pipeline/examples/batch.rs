@@ -1,0 +1,55 @@
+//! `batch EVENT ROUNDS`: carries one Lambda event through the pure part, `ROUNDS` times, and prints one JSON line:
+//! the median milliseconds, rows, duplicates, rejected records and Parquet bytes. The peers in `benches/peers` print
+//! the same, so that `make bench` can set them side by side.
+#![expect(clippy::print_stdout, reason = "printing is its purpose")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the clock is what this program is for"
+)]
+
+use std::error::Error;
+use std::time::Instant;
+
+use pipeline::dedupe::{IdHasher, SeenIds};
+use pipeline::filter::Filter;
+use pipeline::{cells, decode};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(event), Some(rounds)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: batch EVENT ROUNDS".into());
+    };
+    let event = std::fs::read(event)?;
+    let mut milliseconds = Vec::new();
+    let mut outcome = String::new();
+    for _ in 0..rounds.parse::<usize>()?.max(1) {
+        let started = Instant::now();
+        let batch = decode::kinesis(&event)?;
+        let window = SeenIds::default();
+        let (mut rows, mut duplicates, mut rejected, mut bytes) = (0, 0, 0, 0);
+        for cell in cells(
+            &batch,
+            Filter {
+                keep_test_events: true,
+            },
+            IdHasher::new(1),
+        ) {
+            rejected += cell.rejected().len() as u64;
+            if let Some(object) = cell.encode(&cell.plan(&window))? {
+                rows += object.audit.written;
+                duplicates += object.audit.duplicates;
+                bytes += object.body.len();
+            }
+        }
+        milliseconds.push(started.elapsed().as_secs_f64() * 1000.0);
+        outcome = format!(
+            r#""rows":{rows},"duplicates":{duplicates},"rejected":{rejected},"bytes":{bytes}"#
+        );
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    println!(
+        r#"{{"milliseconds":{:.3},{outcome}}}"#,
+        milliseconds[milliseconds.len() / 2]
+    );
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! Every S3 key and the time grid; the only place that formats or parses one.
+//!
+//! ```text
+//! events/date=2026-11-22/<stream>.<shard>.<arrival>.<position>.parquet
+//! quarantine/date=2026-11-22/<stream>.<shard>.<first position>-<last position>.jsonl
+//! ```
+//!
+//! A name says which records an object starts with, never when or by whom it was written. Within a shard, names
+//! sort by arrival.
+
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+/// Prefix of the row objects.
+pub const EVENTS: &str = "events/";
+/// Prefix of the rejected records.
+pub const QUARANTINE: &str = "quarantine/";
+
+/// Kinesis sequence numbers have up to 56 decimal digits; names pad to that, so that text order is number order.
+pub const KINESIS_POSITION_DIGITS: usize = 56;
+
+/// The time grid over arrival time: 15 minutes, in milliseconds. It divides a day, so no cell crosses midnight.
+pub const CELL_MS: i64 = 15 * 60 * 1000;
+
+/// Start of the grid cell that holds an arrival time (both in milliseconds since the Unix epoch).
+pub fn cell_start(arrival_ms: i64) -> i64 {
+    arrival_ms.div_euclid(CELL_MS) * CELL_MS
+}
+
+/// What the name of a row object says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Stream or topic.
+    pub stream: String,
+    /// Shard id or partition number.
+    pub shard: String,
+    /// Arrival of the first row, in milliseconds since the Unix epoch.
+    pub arrival_ms: i64,
+    /// Position of the first row, padded with zeros.
+    pub position: String,
+}
+
+impl ObjectName {
+    /// Key of the row object under [`EVENTS`].
+    pub fn events_key(&self) -> String {
+        let Self {
+            stream,
+            shard,
+            arrival_ms,
+            position,
+        } = self;
+        let arrival = utc(*arrival_ms);
+        format!(
+            "{EVENTS}date={}/{stream}.{shard}.{}.{position}.parquet",
+            arrival.date(),
+            compact(arrival)
+        )
+    }
+
+    /// Reads an events key back; `None` for any key that [`ObjectName::events_key`] does not make.
+    pub fn of_events_key(key: &str) -> Option<Self> {
+        let (_date, name) = key
+            .strip_prefix(EVENTS)?
+            .strip_prefix("date=")?
+            .split_once('/')?;
+        let mut parts = name.strip_suffix(".parquet")?.rsplitn(4, '.');
+        let (position, arrival, shard, stream) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let name = Self {
+            stream: stream.to_owned(),
+            shard: shard.to_owned(),
+            arrival_ms: parse_compact(arrival)?,
+            position: position.to_owned(),
+        };
+        let is_number = !position.is_empty() && position.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number && name.events_key() == key).then_some(name)
+    }
+}
+
+/// A position padded to the width that names have, so that text order is number order.
+pub fn padded(position: &str, digits: usize) -> String {
+    format!("{position:0>digits$}")
+}
+
+/// Key of the rejected records of one grid cell of a delivery: `first` and `last` are padded positions of the first
+/// and the last rejected record, `arrival_ms` is the first one's.
+pub fn quarantine_key(
+    stream: &str,
+    shard: &str,
+    arrival_ms: i64,
+    first: &str,
+    last: &str,
+) -> String {
+    format!(
+        "{QUARANTINE}date={}/{stream}.{shard}.{first}-{last}.jsonl",
+        utc(arrival_ms).date()
+    )
+}
+
+/// One LIST request: keys under `prefix` that sort after `start_after`, up to `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// What every key starts with.
+    pub prefix: String,
+    /// Keys sort after this one.
+    pub start_after: String,
+    /// Keys sort before this one.
+    pub end: String,
+}
+
+/// The row objects of a shard whose names lie in `arrivals` (milliseconds): one range per UTC day, in order.
+pub fn events_ranges(stream: &str, shard: &str, arrivals: &RangeInclusive<i64>) -> Vec<KeyRange> {
+    let (from, to) = (utc(*arrivals.start()), utc(*arrivals.end()));
+    let mut ranges = Vec::new();
+    let mut day = from.date();
+    while day <= to.date() {
+        let prefix = format!("{EVENTS}date={day}/{stream}.{shard}.");
+        let start = if day == from.date() {
+            compact(from)
+        } else {
+            String::new()
+        };
+        // `~` sorts after every character that a key of ours has.
+        let end = if day == to.date() {
+            compact(to) + "~"
+        } else {
+            "~".to_owned()
+        };
+        ranges.push(KeyRange {
+            start_after: format!("{prefix}{start}"),
+            end: format!("{prefix}{end}"),
+            prefix,
+        });
+        let Ok(next) = day.tomorrow() else { break };
+        day = next;
+    }
+    ranges
+}
+
+fn utc(ms: i64) -> DateTime {
+    // Arrival times are bounded where they are decoded, horizons where they are configured.
+    let timestamp = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    });
+    Offset::UTC.to_datetime(timestamp)
+}
+
+/// `20261122T101530123Z`
+fn compact(time: DateTime) -> String {
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}{:03}Z",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
+}
+
+fn parse_compact(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i16>().ok();
+    let part = |range| number(range).and_then(|number| i8::try_from(number).ok());
+    let time = DateTime::new(
+        number(0..4)?,
+        part(4..6)?,
+        part(6..8)?,
+        part(9..11)?,
+        part(11..13)?,
+        part(13..15)?,
+        i32::from(number(15..18)?) * 1_000_000,
+    )
+    .ok()?;
+    Some(Offset::UTC.to_timestamp(time).ok()?.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOON: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
+
+    fn name(arrival_ms: i64) -> ObjectName {
+        ObjectName {
+            stream: "tributary.events".into(),
+            shard: "shardId-000000000003".into(),
+            arrival_ms,
+            position: padded("4959", KINESIS_POSITION_DIGITS),
+        }
+    }
+
+    #[test]
+    fn an_events_key_reads_as_the_design_has_it() {
+        assert_eq!(
+            name(NOON + 7).events_key(),
+            "events/date=2026-11-22/tributary.events.shardId-000000000003.20261122T120000007Z.\
+             00000000000000000000000000000000000000000000000000004959.parquet"
+        );
+    }
+
+    #[test]
+    fn a_quarantine_key_names_the_first_and_last_position() {
+        assert_eq!(
+            quarantine_key("s", "shardId-000000000000", NOON, "0007", "0042"),
+            "quarantine/date=2026-11-22/s.shardId-000000000000.0007-0042.jsonl"
+        );
+    }
+
+    #[test]
+    fn a_range_across_midnight_is_two_lists() {
+        let midnight = NOON + 12 * 3_600_000;
+        let ranges = events_ranges("s", "a", &(midnight - 1..=midnight + 1));
+        assert_eq!(
+            ranges,
+            [
+                KeyRange {
+                    prefix: "events/date=2026-11-22/s.a.".into(),
+                    start_after: "events/date=2026-11-22/s.a.20261122T235959999Z".into(),
+                    end: "events/date=2026-11-22/s.a.~".into(),
+                },
+                KeyRange {
+                    prefix: "events/date=2026-11-23/s.a.".into(),
+                    start_after: "events/date=2026-11-23/s.a.".into(),
+                    end: "events/date=2026-11-23/s.a.20261123T000000001Z~".into(),
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_that_are_not_ours_have_no_name() {
+        for key in [
+            "events/date=2026-11-22/part-00000.parquet",
+            "events/date=2026-11-23/s.a.20261122T120000007Z.0001.parquet",
+            "events/date=2026-11-22/s.a.20261122T120000007Z..parquet",
+            "events/date=2026-11-22/s.a.20261322T120000007Z.0001.parquet",
+            "reports/x.csv",
+            "",
+        ] {
+            assert_eq!(ObjectName::of_events_key(key), None, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in 0_i64..253_402_300_800_000) {
+            let name = name(arrival_ms);
+            prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name));
+        }
+
+        #[test]
+        fn names_of_a_shard_sort_by_arrival(a in 0_i64..253_402_300_800_000, b in 0_i64..253_402_300_800_000) {
+            prop_assert_eq!(name(a).events_key().cmp(&name(b).events_key()), a.cmp(&b));
+        }
+
+        #[test]
+        fn a_range_holds_exactly_the_names_that_arrived_in_it(
+            from in 0_i64..200_000_000, length in 0_i64..200_000_000, arrival in 0_i64..500_000_000
+        ) {
+            let name = name(arrival);
+            let key = name.events_key();
+            let ranges = events_ranges(&name.stream, &name.shard, &(from..=from + length));
+            let listed = ranges.iter().any(|range| {
+                key.starts_with(&range.prefix) && range.start_after < key && key < range.end
+            });
+            prop_assert_eq!(listed, (from..=from + length).contains(&arrival));
+        }
+
+        #[test]
+        fn hostile_keys_never_panic(key in "events/date=.{0,80}\\.parquet") {
+            let _ = ObjectName::of_events_key(&key);
+        }
+    }
+}

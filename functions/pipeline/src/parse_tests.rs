@@ -1,0 +1,456 @@
+//! Tests of the parser: one per rule, and agreement with the contract crate.
+
+use events::Event;
+use proptest::prelude::*;
+
+use super::*;
+
+/// 2026-11-22T12:00:00Z
+const ARRIVAL_MS: i64 = 1_795_348_800_000;
+
+/// A valid event with one field's JSON replaced; `None` removes the field.
+fn event_with(field: &str, json: Option<&str>) -> String {
+    let fields = [
+        ("schema_version", "1"),
+        ("event_id", "\"e-1\""),
+        ("device_id", "\"d-1\""),
+        ("device_type", "\"door\""),
+        ("event_time", "\"2026-11-22T11:59:00Z\""),
+        ("event_duration", "12.5"),
+        ("value", "3"),
+    ];
+    let mut members: Vec<String> = fields
+        .iter()
+        .filter(|(name, _)| *name != field)
+        .map(|(name, json)| format!("\"{name}\":{json}"))
+        .collect();
+    members.extend(json.map(|json| format!("\"{field}\":{json}")));
+    format!("{{{}}}", members.join(","))
+}
+
+fn accepted(text: &str) -> Row<'_> {
+    parse(text.as_bytes(), ARRIVAL_MS).unwrap_or_else(|rejected| panic!("{text}: {rejected:?}"))
+}
+
+fn rejected(payload: &[u8]) -> (Reason, String) {
+    match parse(payload, ARRIVAL_MS) {
+        Err(Rejected { reason, detail }) => (reason, detail),
+        Ok(row) => panic!("accepted {}: {row:?}", String::from_utf8_lossy(payload)),
+    }
+}
+
+#[test]
+fn every_field_of_the_wire_fixture_has_its_place() {
+    let text = include_str!("../../events/fixtures/event.v1.json");
+    let row = accepted(text);
+    assert_eq!(
+        row,
+        Row {
+            event_time_us: 1_795_338_930_123_456,
+            device_type: "thermostat".into(),
+            device_id: "thermostat-0042".into(),
+            event_duration: 12.75,
+            value: Some(21.5),
+            attributes: Some(r#"{"firmware":"4.2.0"}"#.into()),
+            schema_version: 1,
+            event_id: "0193a5c0-7b1e-7c3a-9f00-0123456789ab".into(),
+            test: true,
+        }
+    );
+    assert!(
+        matches!(row.device_id, Cow::Borrowed(_)),
+        "text without escapes is borrowed"
+    );
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn every_broken_rule_has_its_reason_and_a_detail_that_names_the_field() {
+    let long_id = format!("\"{}\"", "x".repeat(129));
+    let long_type = format!("\"{}\"", "x".repeat(65));
+    for (field, json, reason, detail) in [
+        (
+            "event_id",
+            None,
+            Reason::MissingField,
+            "event_id is missing",
+        ),
+        (
+            "event_duration",
+            None,
+            Reason::MissingField,
+            "event_duration is missing",
+        ),
+        (
+            "event_id",
+            Some("7"),
+            Reason::WrongType,
+            "event_id is not a string",
+        ),
+        (
+            "device_id",
+            Some("null"),
+            Reason::WrongType,
+            "device_id is not a string",
+        ),
+        (
+            "device_type",
+            Some("{\"a\":[1]}"),
+            Reason::WrongType,
+            "device_type is not a string",
+        ),
+        (
+            "event_duration",
+            Some("\"12\""),
+            Reason::WrongType,
+            "event_duration is not a number",
+        ),
+        (
+            "value",
+            Some("[1]"),
+            Reason::WrongType,
+            "value is not a number",
+        ),
+        (
+            "value",
+            Some("true"),
+            Reason::WrongType,
+            "value is not a number",
+        ),
+        (
+            "test",
+            Some("1"),
+            Reason::WrongType,
+            "test is not true or false",
+        ),
+        (
+            "schema_version",
+            Some("1.5"),
+            Reason::WrongType,
+            "schema_version is not an integer",
+        ),
+        (
+            "event_id",
+            Some("\"\""),
+            Reason::EmptyField,
+            "event_id is empty",
+        ),
+        (
+            "device_type",
+            Some("\"\""),
+            Reason::EmptyField,
+            "device_type is empty",
+        ),
+        (
+            "event_id",
+            Some(long_id.as_str()),
+            Reason::OversizedField,
+            "event_id has 129 bytes, at most 128 are allowed",
+        ),
+        (
+            "device_type",
+            Some(long_type.as_str()),
+            Reason::OversizedField,
+            "device_type has 65 bytes, at most 64 are allowed",
+        ),
+        (
+            "schema_version",
+            Some("2"),
+            Reason::UnsupportedSchemaVersion,
+            "schema_version is 2, this pipeline reads 1",
+        ),
+        (
+            "schema_version",
+            Some("-1"),
+            Reason::UnsupportedSchemaVersion,
+            "schema_version is -1, this pipeline reads 1",
+        ),
+        (
+            "event_duration",
+            Some("-0.5"),
+            Reason::OutOfRange,
+            "event_duration is -0.5, below 0",
+        ),
+        (
+            "event_duration",
+            Some("1e999"),
+            Reason::OutOfRange,
+            "a number is larger than a double can hold",
+        ),
+        (
+            "value",
+            Some("-1e999"),
+            Reason::OutOfRange,
+            "a number is larger than a double can hold",
+        ),
+        (
+            "event_time",
+            Some("1795348740"),
+            Reason::WrongType,
+            "event_time is not a string",
+        ),
+        (
+            "event_time",
+            Some("\"1999-12-31T23:59:59Z\""),
+            Reason::EventTimeOutOfRange,
+            "event_time is before the year 2000",
+        ),
+        (
+            "event_time",
+            Some("\"2026-11-23T12:00:00.000001Z\""),
+            Reason::EventTimeOutOfRange,
+            "event_time is over 24 h ahead of arrival",
+        ),
+    ] {
+        let text = event_with(field, json);
+        assert_eq!(
+            rejected(text.as_bytes()),
+            (reason, detail.to_owned()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn nan_and_infinity_are_not_json() {
+    for json in ["NaN", "Infinity", "-Infinity", "+1", ".5", "01", "0x1"] {
+        let text = event_with("event_duration", Some(json));
+        assert_eq!(rejected(text.as_bytes()).0, Reason::InvalidJson, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_an_object_is_told_apart_from_what_is_not_json() {
+    for (payload, reason) in [
+        (&b""[..], Reason::EmptyRecord),
+        (b" \r\n\t", Reason::EmptyRecord),
+        (b"[]", Reason::NotAnObject),
+        (b"[{\"event_id\":\"a\"}]", Reason::NotAnObject),
+        (b"\"text\"", Reason::NotAnObject),
+        (b"42", Reason::NotAnObject),
+        (b"null", Reason::NotAnObject),
+        (b"hello", Reason::InvalidJson),
+        (b"{", Reason::InvalidJson),
+        (b"{\"event_id\":\"a\"", Reason::InvalidJson),
+        (b"{\"event_id\":\"a\"} {}", Reason::InvalidJson),
+        (b"{\"event_id\":\"a\",}", Reason::InvalidJson),
+        (b"{\"event_id\":\"\xff\"}", Reason::InvalidUtf8),
+        (b"\xfe\xff", Reason::InvalidUtf8),
+    ] {
+        assert_eq!(
+            rejected(payload).0,
+            reason,
+            "{}",
+            String::from_utf8_lossy(payload)
+        );
+    }
+}
+
+#[test]
+fn a_field_of_the_contract_that_comes_twice_is_rejected() {
+    let text = event_with("event_id", Some(r#""a","event_id":"a""#));
+    let expected = (
+        Reason::DuplicateField,
+        "event_id occurs more than once".to_owned(),
+    );
+    assert_eq!(rejected(text.as_bytes()), expected);
+    // The same name in other letters is the same name.
+    let text = event_with("event_id", Some(r#""a","event\u005fid":"a""#));
+    assert_eq!(rejected(text.as_bytes()), expected);
+}
+
+#[test]
+fn nesting_is_bounded_before_any_parser_recurses() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        for levels in [10_000, 500_000] {
+            let json = format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            let text = event_with("deep", Some(&json));
+            assert_eq!(
+                rejected(text.as_bytes()).0,
+                Reason::TooDeep,
+                "{levels} levels of {open}"
+            );
+            assert_eq!(rejected(open.repeat(levels).as_bytes()).0, Reason::TooDeep);
+        }
+    }
+    let deepest = MAX_DEPTH - 1;
+    let json = format!("{}{}", "[".repeat(deepest), "]".repeat(deepest));
+    assert!(
+        accepted(&event_with("deep", Some(&json)))
+            .attributes
+            .is_some()
+    );
+    // Brackets inside of strings and side by side are not depth.
+    let text = event_with(
+        "flat",
+        Some(&format!(
+            "[\"\\\"{}\",{}]",
+            "[".repeat(1000),
+            vec!["[]"; 500].join(",")
+        )),
+    );
+    assert!(accepted(&text).attributes.is_some());
+}
+
+#[test]
+fn a_megabyte_of_unknown_fields_is_kept() {
+    let json = format!("\"{}\"", "x".repeat(1024 * 1024));
+    let row_text = event_with("blob", Some(&json));
+    assert_eq!(
+        accepted(&row_text).attributes,
+        Some(format!("{{\"blob\":{json}}}"))
+    );
+}
+
+#[test]
+fn unknown_fields_keep_their_text_in_their_order() {
+    let text = event_with(
+        "a\\u0022b",
+        Some(r#"{"x": 1.50, "y":[1e999, "\u00e9"]},"z":null,"z":1"#),
+    );
+    let attributes = accepted(&text)
+        .attributes
+        .expect("there are unknown fields");
+    assert_eq!(
+        attributes,
+        r#"{"a\"b":{"x": 1.50, "y":[1e999, "\u00e9"]},"z":null,"z":1}"#
+    );
+    serde_json::from_str::<IgnoredAny>(&attributes).expect("it is JSON");
+}
+
+#[test]
+fn event_times_are_read_in_any_offset_to_the_microsecond() {
+    for (text, us) in [
+        ("2026-11-22T11:59:00Z", 1_795_348_740_000_000),
+        ("2026-11-22t11:59:00z", 1_795_348_740_000_000),
+        ("2026-11-22 11:59:00Z", 1_795_348_740_000_000),
+        ("2026-11-22T23:44:00.25+11:45", 1_795_348_740_250_000),
+        ("2026-11-21T23:59:00-12:00", 1_795_348_740_000_000),
+        ("2026-11-22T11:59:00-00:00", 1_795_348_740_000_000),
+        ("2026-11-22T11:58:59.123456789Z", 1_795_348_739_123_456),
+        ("2026-11-23T12:00:00Z", 1_795_435_200_000_000),
+        ("2000-01-01T00:00:00Z", 946_684_800_000_000),
+        // A leap second counts as the second before it: Unix time has no other place for it.
+        ("2016-12-31T23:59:60Z", 1_483_228_799_000_000),
+    ] {
+        let event = event_with("event_time", Some(&format!("\"{text}\"")));
+        assert_eq!(accepted(&event).event_time_us, us, "{text}");
+    }
+}
+
+#[test]
+fn event_times_that_are_not_rfc_3339_are_rejected() {
+    for text in [
+        "",
+        "yesterday",
+        "2026-11-22",
+        "2026-11-22T11:59:00",
+        "2026-11-22T11:59Z",
+        "20261122T115900Z",
+        "2026-11-22T11:59:00+01",
+        "2026-11-22T11:59:00+0100",
+        "2026-11-22T11:59:00Z[UTC]",
+        "2026-11-22T11:59:00,5Z",
+        "2026-11-22T11:59:61Z",
+        "2026-11-22T24:00:00Z",
+        "2026-02-29T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "2026-11-22T11:59:00+25:99",
+        "+002026-11-22T11:59:00Z",
+        "Z",
+        "é026-11-22T11:59:00Z",
+    ] {
+        let event = event_with("event_time", Some(&format!("\"{text}\"")));
+        assert_eq!(
+            rejected(event.as_bytes()).0,
+            Reason::InvalidEventTime,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn details_quote_no_payload() {
+    let text = event_with("device_id", Some("\"secret\" oops"));
+    let (reason, detail) = rejected(text.as_bytes());
+    assert_eq!(reason, Reason::InvalidJson);
+    assert!(
+        !detail.contains("secret") && !detail.contains("oops"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn reasons_have_distinct_names() {
+    let names: std::collections::BTreeSet<_> =
+        Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), Reason::ALL.len());
+}
+
+fn any_event() -> impl Strategy<Value = Event<'static>> {
+    let text = |max: usize| {
+        proptest::collection::vec(any::<char>(), 1..=max / 4).prop_map(String::from_iter)
+    };
+    (
+        text(MAX_ID_BYTES),
+        text(MAX_ID_BYTES),
+        text(MAX_DEVICE_TYPE_BYTES),
+        MIN_EVENT_TIME_US..ARRIVAL_MS * 1000,
+        0.0..1e300,
+        proptest::option::of(-1e300..1e300),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(event_id, device_id, device_type, us, event_duration, value, test)| Event {
+                schema_version: 1,
+                event_id: event_id.into(),
+                device_id: device_id.into(),
+                device_type: device_type.into(),
+                event_time: jiff::Timestamp::from_microsecond(us)
+                    .expect("in range")
+                    .to_string()
+                    .into(),
+                event_duration,
+                value,
+                test,
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_contract_type_writes_is_read_back_the_same(event in any_event()) {
+        let text = serde_json::to_string(&event).expect("an event is JSON");
+        let row = accepted(&text);
+        prop_assert_eq!(&row.event_id, &event.event_id);
+        prop_assert_eq!(&row.device_id, &event.device_id);
+        prop_assert_eq!(&row.device_type, &event.device_type);
+        prop_assert_eq!(row.event_duration.to_bits(), event.event_duration.to_bits());
+        prop_assert_eq!(row.value.map(f64::to_bits), event.value.map(f64::to_bits));
+        prop_assert_eq!(row.test, event.test);
+        prop_assert_eq!(row.attributes, None);
+        let time: jiff::Timestamp = event.event_time.parse().expect("a time");
+        prop_assert_eq!(row.event_time_us, time.as_microsecond());
+    }
+
+    #[test]
+    fn hostile_bytes_are_rejected_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(parse(&bytes, ARRIVAL_MS).is_err());
+    }
+
+    #[test]
+    fn a_truncated_event_is_invalid_json(event in any_event(), keep in 0.0..1.0) {
+        let text = serde_json::to_string(&event).expect("an event is JSON");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+        let cut = 1 + ((text.len() - 2) as f64 * keep) as usize;
+        let reason = rejected(&text.as_bytes()[..cut]).0;
+        prop_assert!(matches!(reason, Reason::InvalidJson | Reason::InvalidUtf8), "{:?}", reason);
+    }
+
+    #[test]
+    fn what_is_accepted_is_json_to_serde_json_too(text in r#"\{("[a-z_]{1,8}":(-?[0-9.eE+]{1,6}|"[^"\\]{0,5}"|\[\]|null),?){0,4}\}"#) {
+        let judged_valid = !matches!(rejected(text.as_bytes()).0, Reason::InvalidJson);
+        let overflow = rejected(text.as_bytes()).0 == Reason::OutOfRange;
+        prop_assert_eq!(judged_valid, overflow || serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+    }
+}

@@ -1,0 +1,163 @@
+//! The end of a row object → its event ids: how a cold environment learns what is committed.
+//!
+//! Input comes from the lake, where others can write too: whatever the bytes, the result is ids or an error.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::dedupe::{IdHash, IdHasher};
+use crate::encode::EVENT_ID;
+
+/// More ids than any object of ours holds: a batch has at most 10,000 records, an aggregate a few thousand each.
+const MAX_IDS: i64 = 16_000_000;
+
+/// Why the ids of an object could not be recovered.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The ids begin before the bytes at hand: read again, at least this many bytes from the end.
+    #[error("the event ids need the last {needed} bytes of the object")]
+    TooShort {
+        /// Bytes, counted from the object's end.
+        needed: u64,
+    },
+    /// Not an object that this project wrote.
+    #[error("not a row object: {0}")]
+    NotARowObject(String),
+}
+
+impl From<ParquetError> for RecoverError {
+    fn from(error: ParquetError) -> Self {
+        Self::NotARowObject(error.to_string())
+    }
+}
+
+/// How many bytes from the end of an object to ask for first, given its whole size in bytes: ids are about two
+/// fifths of an object.
+pub fn first_guess(object_bytes: u64) -> u64 {
+    object_bytes.min(64 * 1024 + object_bytes / 2)
+}
+
+/// Reads the event ids out of the last bytes of a row object of `object_bytes` bytes.
+///
+/// # Errors
+/// [`RecoverError`].
+pub fn event_ids(
+    tail: Bytes,
+    object_bytes: u64,
+    hasher: IdHasher,
+) -> Result<Vec<IdHash>, RecoverError> {
+    let Some(start) = object_bytes.checked_sub(tail.len() as u64) else {
+        return Err(RecoverError::NotARowObject(
+            "more bytes than the object has".into(),
+        ));
+    };
+    let builder = match ParquetRecordBatchReaderBuilder::try_new(Tail { start, bytes: tail }) {
+        Ok(builder) => builder,
+        // The footer itself may be longer than the tail.
+        Err(ParquetError::External(error)) if start > 0 && error.is::<BeforeTail>() => {
+            return Err(RecoverError::TooShort {
+                needed: object_bytes,
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = builder.metadata().clone();
+    let column = column_index(&builder)?;
+    let rows = metadata.file_metadata().num_rows();
+    if !(0..=MAX_IDS).contains(&rows) {
+        return Err(RecoverError::NotARowObject(format!("{rows} rows")));
+    }
+    for group in metadata.row_groups() {
+        let ids = byte_range(group.column(column), object_bytes)?;
+        if ids.start < start {
+            return Err(RecoverError::TooShort {
+                needed: object_bytes - ids.start,
+            });
+        }
+    }
+    let mask = ProjectionMask::leaves(builder.parquet_schema(), [column]);
+    let mut hashes = Vec::with_capacity(usize::try_from(rows).unwrap_or(0).min(100_000));
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.map_err(|error| RecoverError::NotARowObject(error.to_string()))?;
+        let ids = batch.column(0).as_string_opt::<i32>();
+        let ids =
+            ids.ok_or_else(|| RecoverError::NotARowObject(format!("{EVENT_ID} is not text")))?;
+        hashes.extend(ids.iter().flatten().map(|id| hasher.hash(id)));
+    }
+    Ok(hashes)
+}
+
+fn column_index(builder: &ParquetRecordBatchReaderBuilder<Tail>) -> Result<usize, RecoverError> {
+    let columns = builder.parquet_schema().columns();
+    columns
+        .iter()
+        .position(|column| column.path().string() == EVENT_ID)
+        .ok_or_else(|| RecoverError::NotARowObject(format!("no column {EVENT_ID}")))
+}
+
+fn byte_range(column: &ColumnChunkMetaData, object_bytes: u64) -> Result<Range<u64>, RecoverError> {
+    let first_page = column
+        .dictionary_page_offset()
+        .unwrap_or_else(|| column.data_page_offset());
+    let range = u64::try_from(first_page)
+        .ok()
+        .zip(u64::try_from(column.compressed_size()).ok());
+    range
+        .and_then(|(start, length)| Some(start..start.checked_add(length)?))
+        .filter(|range| range.end <= object_bytes)
+        .ok_or_else(|| {
+            RecoverError::NotARowObject(format!("{EVENT_ID} lies outside of the object"))
+        })
+}
+
+/// A file of which only the end is at hand.
+struct Tail {
+    start: u64,
+    bytes: Bytes,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a read before the bytes at hand")]
+struct BeforeTail;
+
+impl Tail {
+    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
+        let offset = start
+            .checked_sub(self.start)
+            .ok_or_else(|| ParquetError::External(Box::new(BeforeTail)))?;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        if offset > self.bytes.len() {
+            return Err(ParquetError::EOF("a read past the end".into()));
+        }
+        Ok(self.bytes.slice(offset..))
+    }
+}
+
+impl Length for Tail {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Tail {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let bytes = self.from(start)?;
+        if length > bytes.len() {
+            return Err(ParquetError::EOF("a read past the end".into()));
+        }
+        Ok(bytes.slice(..length))
+    }
+}
