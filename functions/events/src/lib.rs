@@ -7,9 +7,13 @@
 //! is generated from [`Event`] by `cargo run -p events --example schema --features schema` and a test fails when
 //! it drifts.
 
+mod reason;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::reason::Reason;
 
 /// The schema version that this crate describes. Records with a higher one are rejected.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,7 +1,7 @@
 //! The contract as files: the generated JSON Schema and the wire fixture of each version.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, SCHEMA_VERSION};
+use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, Reason, SCHEMA_VERSION};
 use serde_json::Value;
 
 fn schema() -> Value {
@@ -58,4 +58,14 @@ fn an_event_without_value_or_test_is_complete() {
     let text = r#"{"schema_version":1,"event_id":"a","device_id":"d","device_type":"t","event_time":"2026-11-22T00:00:00Z","event_duration":0}"#;
     let event: Event = serde_json::from_str(text).unwrap();
     assert_eq!((event.value, event.test), (None, false));
+}
+
+#[test]
+fn every_reason_has_a_name_of_its_own_and_is_serialised_by_it() {
+    let names: std::collections::BTreeSet<_> =
+        Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+    }
 }

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use events::{
-    MAX_DEVICE_TYPE_BYTES, MAX_EVENT_TIME_AHEAD_US, MAX_ID_BYTES, MIN_EVENT_TIME_US, SCHEMA_VERSION,
+    MAX_DEVICE_TYPE_BYTES, MAX_EVENT_TIME_AHEAD_US, MAX_ID_BYTES, MIN_EVENT_TIME_US, Reason,
+    SCHEMA_VERSION,
 };
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use sonic_rs::LazyValue;
@@ -46,66 +47,6 @@ pub struct Rejected {
     pub reason: Reason,
     /// What broke the rule, for a person; never more of the payload than a field's name.
     pub detail: String,
-}
-
-/// The rules that a record can break, in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the table below is their documentation")]
-pub enum Reason {
-    EmptyRecord,
-    InvalidUtf8,
-    TooDeep,
-    InvalidJson,
-    NotAnObject,
-    DuplicateField,
-    MissingField,
-    UnsupportedSchemaVersion,
-    WrongType,
-    EmptyField,
-    OversizedField,
-    InvalidEventTime,
-    EventTimeOutOfRange,
-    OutOfRange,
-}
-
-impl Reason {
-    /// Every reason, for tables and tests.
-    pub const ALL: [Self; 14] = [
-        Self::EmptyRecord,
-        Self::InvalidUtf8,
-        Self::TooDeep,
-        Self::InvalidJson,
-        Self::NotAnObject,
-        Self::DuplicateField,
-        Self::MissingField,
-        Self::UnsupportedSchemaVersion,
-        Self::WrongType,
-        Self::EmptyField,
-        Self::OversizedField,
-        Self::InvalidEventTime,
-        Self::EventTimeOutOfRange,
-        Self::OutOfRange,
-    ];
-
-    /// The name in quarantine lines and in the metric dimension `Reason`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EmptyRecord => "empty_record",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::TooDeep => "too_deep",
-            Self::InvalidJson => "invalid_json",
-            Self::NotAnObject => "not_an_object",
-            Self::DuplicateField => "duplicate_field",
-            Self::MissingField => "missing_field",
-            Self::UnsupportedSchemaVersion => "unsupported_schema_version",
-            Self::WrongType => "wrong_type",
-            Self::EmptyField => "empty_field",
-            Self::OversizedField => "oversized_field",
-            Self::InvalidEventTime => "invalid_event_time",
-            Self::EventTimeOutOfRange => "event_time_out_of_range",
-            Self::OutOfRange => "out_of_range",
-        }
-    }
 }
 
 impl Rejected {

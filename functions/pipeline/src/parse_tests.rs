@@ -380,13 +380,6 @@ fn details_quote_no_payload() {
     );
 }
 
-#[test]
-fn reasons_have_distinct_names() {
-    let names: std::collections::BTreeSet<_> =
-        Reason::ALL.iter().map(|reason| reason.name()).collect();
-    assert_eq!(names.len(), Reason::ALL.len());
-}
-
 fn any_event() -> impl Strategy<Value = Event<'static>> {
     let text = |max: usize| {
         proptest::collection::vec(any::<char>(), 1..=max / 4).prop_map(String::from_iter)

@@ -1,0 +1,202 @@
+//! What to send in one `PutRecords` request, and what to do with its answer. Decisions only; the
+//! [`kinesis`](crate::sink::kinesis) sink acts on them.
+//!
+//! A request can be stored in part: the answer holds, record by record, where it was stored or why not. Records that
+//! were not stored are sent again, and only those, so a retried record can come to lie behind later ones of its
+//! partition key.
+
+use std::time::Duration;
+
+/// What one request may hold (Kinesis API reference, `PutRecords`).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records.
+    pub records: usize,
+    /// Bytes of all data and partition keys.
+    pub bytes: usize,
+}
+
+/// The API takes 10 MiB in a request today, emulators and older regions 5 MiB; 500 ordinary events are far below both.
+pub const LIMITS: Limits = Limits {
+    records: 500,
+    bytes: 5 * 1024 * 1024,
+};
+
+/// Collects items into batches that stay within [`Limits`].
+#[derive(Debug)]
+pub struct Batcher<T> {
+    limits: Limits,
+    batch: Vec<T>,
+    bytes: usize,
+}
+
+impl<T> Batcher<T> {
+    /// An empty batch.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            batch: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Adds an item of that many bytes. Returns the batch before it, if the item did not fit in.
+    ///
+    /// An item that exceeds the limit by itself is batched alone: the API's refusal of it is then its own.
+    pub fn push(&mut self, item: T, bytes: usize) -> Option<Vec<T>> {
+        let fits =
+            self.batch.len() < self.limits.records && self.bytes + bytes <= self.limits.bytes;
+        let full = if fits { None } else { self.take() };
+        self.batch.push(item);
+        self.bytes += bytes;
+        full
+    }
+
+    /// Whether there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Whether no further record fits in.
+    pub fn is_full(&self) -> bool {
+        self.batch.len() >= self.limits.records
+    }
+
+    /// What was collected so far, unless nothing was.
+    pub fn take(&mut self) -> Option<Vec<T>> {
+        self.bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// Where a record was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The shard's id.
+    pub shard: String,
+    /// The sequence number, as the broker writes it.
+    pub sequence_number: String,
+}
+
+/// What came back for a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// One result per record, in the order of the request: its position, or the error code of its refusal.
+    Records(Vec<Result<Position, String>>),
+    /// The request failed as a whole.
+    Failed {
+        /// The error code, or what the transport said.
+        error: String,
+        /// Whether the same request can succeed later.
+        retryable: bool,
+    },
+}
+
+/// How long to keep trying.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// Upper bound of the wait before the first retry; it doubles with each one.
+    pub base: Duration,
+    /// Upper bound of any wait.
+    pub cap: Duration,
+    /// Time after which a record is given up.
+    pub give_up_after: Duration,
+}
+
+impl RetryPolicy {
+    /// The wait before retry number `retry` (from 0): exponential back-off with full jitter, `chance` being 0 to 1.
+    pub fn backoff(&self, retry: u32, chance: f64) -> Duration {
+        let factor = 2_u32.saturating_pow(retry);
+        self.base
+            .saturating_mul(factor)
+            .min(self.cap)
+            .mul_f64(chance)
+    }
+}
+
+/// What to do after an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decision<T> {
+    /// Stored.
+    pub stored: Vec<(T, Position)>,
+    /// To be sent again.
+    pub retry: Vec<T>,
+    /// Not to be tried any more.
+    pub given_up: Vec<T>,
+    /// The last error among the records that were not stored.
+    pub error: Option<String>,
+}
+
+/// Decides what becomes of the records of a request that was answered `elapsed` after their first try.
+///
+/// An answer lost on the way is a retryable failure, so what the broker had stored is then stored twice. The
+/// pipeline drops the second copy by its `event_id`.
+pub fn decide<T>(
+    request: Vec<T>,
+    answer: Answer,
+    elapsed: Duration,
+    policy: &RetryPolicy,
+) -> Decision<T> {
+    let in_time = elapsed < policy.give_up_after;
+    let failed = |request: Vec<T>, error, retryable| {
+        let (retry, given_up) = if retryable && in_time {
+            (request, vec![])
+        } else {
+            (vec![], request)
+        };
+        Decision {
+            stored: vec![],
+            retry,
+            given_up,
+            error: Some(error),
+        }
+    };
+    let results = match answer {
+        Answer::Failed { error, retryable } => return failed(request, error, retryable),
+        Answer::Records(results) if results.len() != request.len() => {
+            let error = format!(
+                "an answer for {} of {} records",
+                results.len(),
+                request.len()
+            );
+            return failed(request, error, true);
+        }
+        Answer::Records(results) => results,
+    };
+    let mut decision = Decision {
+        stored: vec![],
+        retry: vec![],
+        given_up: vec![],
+        error: None,
+    };
+    for (record, result) in request.into_iter().zip(results) {
+        match result {
+            Ok(position) => decision.stored.push((record, position)),
+            Err(code) => {
+                decision.error = Some(code);
+                if in_time {
+                    decision.retry.push(record);
+                } else {
+                    decision.given_up.push(record);
+                }
+            }
+        }
+    }
+    decision
+}
+
+/// Whether a request that the service refused as a whole can succeed later, by HTTP status and error code.
+pub fn is_retryable(status: u16, code: &str) -> bool {
+    status >= 500
+        || status == 429
+        || matches!(
+            code,
+            "ProvisionedThroughputExceededException"
+                | "LimitExceededException"
+                | "ThrottlingException"
+                | "KMSThrottlingException"
+                | "RequestTimeoutException"
+                | "InternalFailureException"
+        )
+}
