@@ -1,0 +1,95 @@
+"""Rows and objects as the ingest function writes them, for tests to bend."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ARRIVAL = datetime(2026, 11, 22, 10, 15, 30, 123_000, tzinfo=UTC)
+SHARD = "shardId-000000000002"
+FIRST_POSITION = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898
+
+_UTC = pa.timestamp("us", "UTC")
+ARROW_SCHEMA = pa.schema(
+    [
+        pa.field("event_time", _UTC, nullable=False),
+        pa.field("device_type", pa.string(), nullable=False),
+        pa.field("device_id", pa.string(), nullable=False),
+        pa.field("event_duration", pa.float64(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("attributes", pa.string()),
+        pa.field("arrival_time", _UTC, nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("position", pa.string(), nullable=False),
+        pa.field("schema_version", pa.int32(), nullable=False),
+        pa.field("event_id", pa.string(), nullable=False),
+    ]
+)
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    """A row; `number` makes its id, position and arrival its own."""
+    return {
+        "event_time": ARRIVAL - timedelta(hours=1),
+        "device_type": "thermostat",
+        "device_id": "thermostat-7",
+        "event_duration": 100.0,
+        "value": 21.5,
+        "attributes": None,
+        "arrival_time": ARRIVAL + timedelta(milliseconds=number),
+        "shard": SHARD,
+        "position": str(FIRST_POSITION + number),
+        "schema_version": 1,
+        "event_id": f"event-{number}",
+        **changes,
+    }
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake in a local directory."""
+
+    root: Path
+
+    @property
+    def events(self) -> str:
+        return f"{self.root}/events/"
+
+    def write(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        audit: Mapping[str, str | None] | None = None,
+        name: Mapping[str, str] | None = None,
+        schema: pa.Schema = ARROW_SCHEMA,
+    ) -> str:
+        """Commits an object and returns its key; `audit` and `name` replace parts (`None` leaves one out)."""
+        first, last = rows[0], rows[-1]
+        arrival = first["arrival_time"]
+        parts = {
+            "date": f"{arrival:%Y-%m-%d}",
+            "shard": first["shard"],
+            "arrival": f"{arrival:%Y%m%dT%H%M%S}{arrival.microsecond // 1000:03d}Z",
+            "position": first["position"].rjust(56, "0"),
+        } | dict(name or {})
+        metadata = {
+            "tributary-first-position": first["position"],
+            "tributary-last-position": last["position"],
+            "tributary-received": str(len(rows)),
+            "tributary-written": str(len(rows)),
+            "tributary-duplicates": "0",
+            "tributary-filtered": "0",
+            "tributary-rejected": "0",
+            "tributary-version": "0.1.0",
+        } | dict(audit or {})
+        key = "events/date={date}/tributary-events.{shard}.{arrival}.{position}.parquet".format(**parts)
+        file = self.root / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+        given = {name: value for name, value in metadata.items() if value is not None}
+        pq.write_table(table.replace_schema_metadata(given), file, compression="zstd")
+        return key

@@ -1,0 +1,229 @@
+"""The report's rule against a brute-force computation in exact fractions."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import sqrt
+from typing import Any
+
+import pytest
+from lake_of_tests import ARRIVAL, Lake, event
+from pyspark.sql import DataFrame, SparkSession
+
+from tributary_emr import schema
+from tributary_emr.lake import read_events
+from tributary_emr.transforms import OutlierScope, distinct_events, report
+
+MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def frame(spark: SparkSession, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
+    names = schema.EVENTS.fieldNames()
+    return spark.createDataFrame([tuple(row[name] for name in names) for row in rows], schema.EVENTS)
+
+
+def reported(events: DataFrame, **options: Any) -> dict[tuple[str, str], tuple]:
+    """(day, device type) → (distinct events, outliers excluded, mean, deviation, p95)."""
+    return {(str(row[0]), row[1]): tuple(row)[2:] for row in report(events, **options).collect()}
+
+
+def brute_force(
+    rows: Iterable[Mapping[str, Any]], *, by_day: bool = False, minimum_events: int = 500
+) -> dict[tuple[str, str], tuple]:
+    """The rule without Spark and without rounding, up to the last square root."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        held = first.get(row["event_id"])
+        if held is None or _order(row) < _order(held):
+            first[row["event_id"]] = row
+    groups = defaultdict(list)
+    scopes = defaultdict(list)
+    for row in first.values():
+        day = row["event_time"].astimezone(UTC).date().isoformat()
+        groups[day, row["device_type"]].append(Fraction(row["event_duration"]))
+        scopes[day if by_day else (day, row["device_type"])].append(Fraction(row["event_duration"]))
+    result = {}
+    for (day, device_type), durations in groups.items():
+        if len(durations) < minimum_events:
+            continue
+        scope = scopes[day if by_day else (day, device_type)]
+        mean = sum(scope) / len(scope)
+        variance = sum((x - mean) ** 2 for x in scope) / (len(scope) - 1) if len(scope) > 1 else None
+        kept = sorted(x for x in durations if (x - mean) ** 2 <= 9 * (variance or 0) or variance is None)
+        result[day, device_type] = (
+            len(durations),
+            len(durations) - len(kept),
+            float(mean),
+            None if variance is None else sqrt(variance),
+            float(_interpolated(kept, Fraction(95, 100))) if kept else None,
+        )
+    return result
+
+
+def _order(row: Mapping[str, Any]) -> tuple:
+    return row["arrival_time"], row["shard"], int(row["position"])
+
+
+def _interpolated(ordered: list[Fraction], quantile: Fraction) -> Fraction:
+    rank = quantile * (len(ordered) - 1)
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (rank - below) * (ordered[above] - ordered[below])
+
+
+def assert_alike(actual: Mapping, expected: Mapping) -> None:
+    assert actual.keys() == expected.keys()
+    for group, values in expected.items():
+        for value, wanted in zip(actual[group], values, strict=True):
+            assert value == (None if wanted is None else pytest.approx(wanted, rel=1e-12, abs=1e-12)), group
+
+
+def test_a_type_with_500_events_is_reported_and_one_with_499_is_not(spark: SparkSession) -> None:
+    rows = [event(n, device_type="enough") for n in range(500)]
+    rows += [event(n, device_type="few") for n in range(500, 999)]
+    assert list(reported(frame(spark, rows))) == [("2026-11-22", "enough")]
+
+
+def test_copies_do_not_count_towards_the_500(spark: SparkSession) -> None:
+    rows = [event(n) for n in range(499)]
+    assert reported(frame(spark, [*rows, *rows])) == {}
+
+
+def test_the_500_are_counted_before_outliers_go(spark: SparkSession) -> None:
+    rows = [event(n, event_duration=float(n % 7)) for n in range(499)] + [event(499, event_duration=1e6)]
+    count, excluded, *_ = reported(frame(spark, rows))["2026-11-22", "thermostat"]
+    assert (count, excluded) == (500, 1)
+
+
+def test_midnight_belongs_to_the_day_that_begins_whatever_the_session_time_zone(spark: SparkSession) -> None:
+    before = [event(n, event_time=MIDNIGHT - timedelta(microseconds=1)) for n in range(500)]
+    after = [event(n, event_time=MIDNIGHT) for n in range(500, 1000)]
+    assert {group: values[0] for group, values in reported(frame(spark, before + after)).items()} == {
+        ("2026-11-21", "thermostat"): 500,
+        ("2026-11-22", "thermostat"): 500,
+    }
+
+
+# 0.1 has no exact double: the mean of 500 of them is not 0.1.
+@pytest.mark.parametrize("duration", [0.0, 0.1, 1e100])
+def test_equal_durations_have_no_outlier(spark: SparkSession, duration: float) -> None:
+    rows = [event(n, event_duration=duration) for n in range(500)]
+    count, excluded, _, deviation, p95 = reported(frame(spark, rows))["2026-11-22", "thermostat"]
+    assert (count, excluded, p95) == (500, 0, duration)
+    assert deviation == pytest.approx(0, abs=1e-12 * duration)
+
+
+def test_a_group_of_one_has_no_deviation_and_no_outlier(spark: SparkSession) -> None:
+    rows = reported(frame(spark, [event(1, event_duration=5.0)]), minimum_events=1)
+    assert rows == {("2026-11-22", "thermostat"): (1, 0, 5.0, None, 5.0)}
+
+
+@pytest.mark.parametrize(("beyond", "excluded"), [(0.0, 0), (0.01, 2)])
+def test_a_duration_exactly_three_deviations_away_is_kept(spark: SparkSession, beyond: float, excluded: int) -> None:
+    # With 241 pairs at ±10 and 17 at the mean, a pair at ±30 makes the sample deviation 10.
+    durations = [90.0, 110.0] * 241 + [100.0] * 17 + [70.0 - beyond, 130.0 + beyond]
+    rows = [event(n, event_duration=x) for n, x in enumerate(durations)]
+    actual = reported(frame(spark, rows))
+    assert actual["2026-11-22", "thermostat"][1] == excluded
+    assert_alike(actual, brute_force(rows))
+
+
+def test_of_copies_that_differ_the_first_to_arrive_counts(spark: SparkSession) -> None:
+    later = ARRIVAL + timedelta(milliseconds=1)
+    copies = [
+        event(0, event_id="a", arrival_time=later, device_id="late"),
+        event(1, event_id="a", arrival_time=ARRIVAL, device_id="first"),
+        # The same arrival: the shard decides.
+        event(2, event_id="b", arrival_time=ARRIVAL, shard="1", device_id="other shard"),
+        event(3, event_id="b", arrival_time=ARRIVAL, shard="0", device_id="first"),
+        # The same shard, too: the position as a number, not as text.
+        event(4, event_id="c", arrival_time=ARRIVAL, position="10", device_id="higher"),
+        event(5, event_id="c", arrival_time=ARRIVAL, position="9", device_id="first"),
+    ]
+    for order in (copies, copies[::-1]):
+        kept = distinct_events(frame(spark, order)).collect()
+        assert sorted((row["event_id"], row["device_id"]) for row in kept) == [
+            ("a", "first"),
+            ("b", "first"),
+            ("c", "first"),
+        ]
+
+
+def test_copies_in_different_files_count_once(spark: SparkSession, lake: Lake) -> None:
+    rows = [event(n, event_duration=float(n)) for n in range(600)]
+    lake.write(rows[:400])
+    lake.write([event(1000 + n, event_id=f"event-{n}", event_duration=1e9) for n in range(300, 400)] + rows[400:])
+    assert_alike(reported(read_events(spark, lake.events)), brute_force(rows))
+
+
+def test_an_object_of_the_lake_reads_as_it_was_written(spark: SparkSession, lake: Lake) -> None:
+    lake.write([event(7, value=None, attributes='{"firmware":"1.2"}', event_time=MIDNIGHT)])
+    row = read_events(spark, lake.events).selectExpr("*", "unix_micros(event_time) AS micros").first()
+    assert row is not None
+    assert row["micros"] == int(MIDNIGHT.timestamp()) * 1_000_000
+    assert (row["event_duration"], row["value"], row["attributes"]) == (100.0, None, '{"firmware":"1.2"}')
+    assert (row["schema_version"], row["event_id"]) == (1, "event-7")
+
+
+@pytest.mark.parametrize("by_day", [False, True])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_report_equals_the_brute_force(spark: SparkSession, seed: int, by_day: bool) -> None:
+    rows = random_events(random.Random(seed), 4000)
+    scope = OutlierScope.DAY if by_day else OutlierScope.GROUP
+    expected = brute_force(rows, by_day=by_day, minimum_events=100)
+    assert len(expected) > 3
+    assert any(excluded for _, excluded, *_ in expected.values())
+    assert_alike(reported(frame(spark, rows), outlier_scope=scope, minimum_events=100), expected)
+
+
+def test_a_type_of_outliers_alone_has_no_percentile(spark: SparkSession) -> None:
+    rows = [event(n, device_type="many", event_duration=float(n % 3)) for n in range(9000)]
+    rows += [event(n, device_type="far", event_duration=1e6) for n in range(9000, 9500)]
+    actual = reported(frame(spark, rows), outlier_scope=OutlierScope.DAY)
+    assert actual["2026-11-22", "far"][:2] == (500, 500)
+    assert_alike(actual, brute_force(rows, by_day=True))
+
+
+def test_the_approximate_percentile_is_within_its_rank_error(spark: SparkSession) -> None:
+    rng = random.Random(4)
+    durations = [rng.lognormvariate(4, 1) for _ in range(20_000)]
+    rows = [event(n, event_duration=x) for n, x in enumerate(durations)]
+    _, excluded, mean, deviation, p95 = reported(frame(spark, rows), approximate=True)["2026-11-22", "thermostat"]
+    kept = sorted(x for x in durations if abs(x - mean) <= 3 * deviation)
+    assert len(kept) == len(durations) - excluded
+    slack = 2 + len(kept) // 10_000
+    assert kept[int(0.95 * len(kept)) - slack] <= p95 <= kept[int(0.95 * len(kept)) + slack]
+
+
+def test_the_rows_of_events_are_shuffled_once(spark: SparkSession, lake: Lake) -> None:
+    lake.write([event(n) for n in range(500)])
+    rows = report(read_events(spark, lake.events))
+    rows.collect()
+    plan = rows._jdf.queryExecution().executedPlan().toString().split("== Initial Plan ==")[0]
+    assert plan.count("Exchange hashpartitioning(event_id") == 2, "the exchange, and the note of its reuse"
+    assert plan.count("ReusedExchange") == 1
+
+
+def random_events(rng: random.Random, count: int) -> list[dict[str, Any]]:
+    """Three days and types, whole milliseconds (so many ties), outliers, and copies with other content."""
+    rows = []
+    for n in range(count):
+        duration = float(round(rng.lognormvariate(3, 0.5))) * (30 if rng.random() < 0.01 else 1)
+        rows.append(
+            event(
+                n,
+                event_time=MIDNIGHT + timedelta(microseconds=rng.randrange(3 * 86_400_000_000)),
+                device_type=rng.choices(["camera", "lock", "meter"], [6, 3, 0.1])[0],
+                event_duration=duration,
+                arrival_time=ARRIVAL + timedelta(milliseconds=rng.randrange(50)),
+                shard=f"shardId-00000000000{rng.randrange(3)}",
+            )
+        )
+    for original in rng.sample(rows, count // 10):
+        copy = {**original, "event_duration": rng.random() * 50, "position": str(rng.randrange(10**55, 10**56))}
+        copy["arrival_time"] = ARRIVAL + timedelta(milliseconds=rng.randrange(50))
+        rows.append(copy)
+    rng.shuffle(rows)
+    return rows

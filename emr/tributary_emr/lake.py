@@ -1,0 +1,99 @@
+"""Where the lake is, what is in it, and writing to it, through Hadoop's file systems.
+
+So the jobs use one S3 client with one set of credentials, Spark's, on EMR and locally; a local directory works too.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import DataFrame, SparkSession
+
+from tributary_emr import schema
+
+
+class LakeError(Exception):
+    """The lake cannot be read or written; the text is one line for the user."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object of the lake."""
+
+    uri: str
+
+    @property
+    def key(self) -> str:
+        """Relative to the lake: `events/date=…/….parquet`."""
+        return key_of(self.uri)
+
+
+def key_of(uri: str) -> str:
+    """The key of an `events/` object, from any spelling of its URI (`file:/…` and `file:///…` are both in use)."""
+    prefix, _, name = uri.rpartition("/events/")
+    return f"events/{name}" if prefix else uri
+
+
+def bucket_uri(environ: Mapping[str, str]) -> str:
+    """The lake's bucket as $TRIBUTARY_BUCKET names it, `s3a://<bucket>`."""
+    bucket = environ.get("TRIBUTARY_BUCKET")
+    if not bucket:
+        raise LakeError("no lake: give --input and --output, or set TRIBUTARY_BUCKET")
+    return f"s3a://{bucket}"
+
+
+def event_objects(spark: SparkSession, events: str) -> list[StoredObject]:
+    """Every Parquet object under the URI `events`, ordered by key.
+
+    Raises `LakeError` when there is none, or the lake cannot be listed.
+    """
+    with_rows = [stored for stored in _event_files(spark, events) if stored.uri.endswith(".parquet")]
+    if not with_rows:
+        raise LakeError(f"{events}: the lake is empty, no Parquet object has been committed")
+    return sorted(with_rows, key=lambda stored: stored.key)
+
+
+def read_events(spark: SparkSession, *uris: str) -> DataFrame:
+    """The rows of `events/` or of some of its objects, in the columns of `schema.EVENTS`."""
+    # The given schema saves reading a footer to infer it.
+    return spark.read.schema(schema.EVENTS).parquet(*uris)
+
+
+def write_text(spark: SparkSession, uri: str, text: str) -> None:
+    """Puts `text` as one object in UTF-8, in place of what was there."""
+    try:
+        path, file_system = _file_system(spark, uri)
+        stream = file_system.create(path, True)
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+    except Py4JJavaError as error:
+        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
+
+
+def _event_files(spark: SparkSession, events: str) -> Iterator[StoredObject]:
+    try:
+        path, file_system = _file_system(spark, events)
+        # Recursive: S3A then lists a thousand keys per request, whatever the directories.
+        files = file_system.listFiles(path, True)
+        while files.hasNext():
+            yield StoredObject(files.next().getPath().toString())
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
+            raise LakeError(f"{events}: the lake is empty, no object has been committed") from error
+        raise LakeError(f"{events}: cannot be listed: {_first_line(error)}") from error
+
+
+def _file_system(spark: SparkSession, uri: str):
+    path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(uri)
+    return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+
+
+def _first_line(error: Py4JJavaError) -> str:
+    # The S3 connector repeats the SDK's message around it.
+    exception = error.java_exception.getCause() or error.java_exception
+    line = str(exception.getMessage()).splitlines()[0]
+    # The SDK's request ids tell a reader nothing.
+    return re.sub(r"\s*\((Service|Request ID|S3 Extended).*", "", line)

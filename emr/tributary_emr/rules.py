@@ -1,0 +1,185 @@
+"""The rules that every stored object obeys, as pure functions: facts in, breaches out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from pyspark.sql.types import DataType, DoubleType, IntegerType, StringType, TimestampType
+
+from tributary_emr import schema
+from tributary_emr.footers import Footer
+from tributary_emr.schema import ObjectName
+
+_CELL_MS = int(schema.CELL.total_seconds() * 1000)
+_ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
+    # Both spell UTC; Parquet itself stores only that the time is one.
+    TimestampType: (pa.timestamp("us", "UTC"), pa.timestamp("us", "+00:00")),
+    DoubleType: (pa.float64(),),
+    StringType: (pa.string(),),
+    IntegerType: (pa.int32(),),
+}
+
+READABLE = "object is readable as Parquet"
+NAME = "object's name is events/date=…/<stream>.<shard>.<arrival>.<position>.parquet"
+SCHEMA = "columns are those of the lake's schema"
+AUDIT_PRESENT = "footer carries the audit"
+AUDIT_METADATA = "S3 metadata and footer carry the same audit"
+AUDIT_SUM = "received = written + duplicates + filtered + rejected"
+AUDIT_ROWS = "rows = the footer's number of rows = written"
+NULLS = "required columns have no nulls"
+VALUES = "values are within the event contract"
+POSITIONS = "positions lie within the audit's first and last"
+FIRST_ROW = "name has the first row's arrival, position and shard"
+DATE = "date partition is the first row's arrival date"
+CELL = "rows arrived within one cell of the time grid"
+DOUBLED = "event ids are distinct"
+
+#: Every rule, in the order of the table.
+RULES = (
+    READABLE,
+    NAME,
+    SCHEMA,
+    AUDIT_PRESENT,
+    AUDIT_METADATA,
+    AUDIT_SUM,
+    AUDIT_ROWS,
+    NULLS,
+    VALUES,
+    POSITIONS,
+    FIRST_ROW,
+    DATE,
+    CELL,
+    DOUBLED,
+)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that does not hold."""
+
+    rule: str
+    where: str
+    """The object's key, or an event id."""
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.value} (rule: {self.rule})"
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What Spark found in the rows of one object."""
+
+    rows: int
+    nulls: Mapping[str, int]
+    """Number of nulls per required column."""
+    off_contract: Mapping[str, int]
+    """Number of values per column that the event contract does not allow."""
+    first_position: str | None
+    last_position: str | None
+    first_arrival_ms: int | None
+    """Arrival of the row with the lowest position, in milliseconds since the Unix epoch."""
+    min_arrival_ms: int | None
+    max_arrival_ms: int | None
+    shards: Sequence[str]
+
+
+def footer_breaches(footer: Footer) -> Iterator[Breach]:
+    """The rules that need no row."""
+    key = footer.stored.key
+    if footer.schema is None:
+        yield Breach(READABLE, key, footer.error or "no schema")
+        return
+    if ObjectName.of_key(key) is None:
+        yield Breach(NAME, key, "not such a name")
+    for value in schema_differences(footer.schema):
+        yield Breach(SCHEMA, key, value)
+    audit = footer.audit or {}
+    wrong = [f"{name} = {audit.get(name)}" for name in schema.AUDIT if not _is_audit_value(name, audit)]
+    if wrong:
+        yield Breach(AUDIT_PRESENT, key, ", ".join(wrong))
+    if footer.object_metadata is not None and footer.object_metadata != audit:
+        names = sorted({*audit, *footer.object_metadata})
+        differing = [
+            f"{name} = {footer.object_metadata.get(name)} in S3, {audit.get(name)} in the footer"
+            for name in names
+            if footer.object_metadata.get(name) != audit.get(name)
+        ]
+        yield Breach(AUDIT_METADATA, key, ", ".join(differing))
+    if wrong:
+        return
+    received, written, duplicates, filtered, rejected = (
+        int(audit[name])
+        for name in (schema.RECEIVED, schema.WRITTEN, schema.DUPLICATES, schema.FILTERED, schema.REJECTED)
+    )
+    if received != written + duplicates + filtered + rejected:
+        yield Breach(AUDIT_SUM, key, f"{received} ≠ {written} + {duplicates} + {filtered} + {rejected}")
+
+
+def row_breaches(footer: Footer, rows: RowFacts) -> Iterator[Breach]:
+    """The rules about the rows of an object whose footer could be read."""
+    key = footer.stored.key
+    audit = footer.audit or {}
+    written = audit.get(schema.WRITTEN)
+    if rows.rows != footer.rows or ((written or "").isdecimal() and rows.rows != int(written or 0)):
+        yield Breach(AUDIT_ROWS, key, f"{rows.rows} rows, footer {footer.rows}, written {written}")
+    for column, count in rows.nulls.items():
+        if count:
+            yield Breach(NULLS, key, f"{column} is null in {count} rows")
+    for column, count in rows.off_contract.items():
+        if count:
+            yield Breach(VALUES, key, f"{column} is off in {count} rows")
+    if rows.first_position and rows.last_position and all(_is_audit_value(n, audit) for n in _BOUNDS):
+        first, last = (int(audit[name]) for name in _BOUNDS)
+        if not first <= int(rows.first_position) <= int(rows.last_position) <= last:
+            value = f"rows {rows.first_position} to {rows.last_position}, audit {first} to {last}"
+            yield Breach(POSITIONS, key, value)
+    name = ObjectName.of_key(key)
+    if name is not None and rows.first_arrival_ms is not None:
+        yield from _name_breaches(name, key, rows, rows.first_arrival_ms)
+
+
+def schema_differences(actual: pa.Schema) -> Iterator[str]:
+    """How the columns of a file differ from `schema.EVENTS`, one text per difference."""
+    types = list(type_differences(actual))
+    yield from types
+    if not types:
+        for expected, field in zip(schema.EVENTS, actual, strict=True):
+            if field.nullable != expected.nullable:
+                yield f"{field.name} is {'optional' if field.nullable else 'required'}; expected the opposite"
+
+
+def type_differences(actual: pa.Schema) -> Iterator[str]:
+    """The differences in name, order and type: Spark cannot read such a file as `schema.EVENTS`."""
+    expected_names = schema.EVENTS.fieldNames()
+    if actual.names != expected_names:
+        yield f"columns {', '.join(actual.names)}; expected {', '.join(expected_names)}"
+        return
+    for expected, field in zip(schema.EVENTS, actual, strict=True):
+        if field.type not in _ARROW_TYPES[type(expected.dataType)]:
+            yield f"{field.name} is {field.type}; expected {_ARROW_TYPES[type(expected.dataType)][0]}"
+
+
+_BOUNDS = (schema.FIRST_POSITION, schema.LAST_POSITION)
+
+
+def _name_breaches(name: ObjectName, key: str, rows: RowFacts, first_arrival_ms: int) -> Iterator[Breach]:
+    position = int(rows.first_position or 0)
+    if (name.arrival_ms, name.position, [name.shard]) != (first_arrival_ms, position, list(rows.shards)):
+        found = f"{_utc(first_arrival_ms)}, {position}, {' '.join(rows.shards)}"
+        yield Breach(FIRST_ROW, key, f"first row has {found}")
+    if _utc(first_arrival_ms)[:10] != name.date:
+        yield Breach(DATE, key, f"first row arrived at {_utc(first_arrival_ms)}")
+    bounds = [ms for ms in (rows.min_arrival_ms, rows.max_arrival_ms) if ms is not None]
+    if len({ms // _CELL_MS for ms in bounds}) > 1:
+        yield Breach(CELL, key, f"arrivals {' to '.join(map(_utc, bounds))}")
+
+
+def _is_audit_value(name: str, audit: Mapping[str, str]) -> bool:
+    value = audit.get(name, "")
+    return value.isdecimal() if name in schema.AUDIT_NUMBERS else value != ""
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,98 @@
+"""The lake's layout as its readers see it: columns of `events/`, the audit of an object, the name of an object.
+
+The writer's side is `functions/pipeline/src/encode.rs` and `layout.rs`; `validate` holds every object to this file.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql.types import (
+    DoubleType,
+    IntegerType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+#: Columns of `events/`, in stored order. Times are UTC microseconds, `event_duration` is milliseconds, `position` is
+#: the broker's sequence number as decimal text without padding, `attributes` is the text of a JSON object.
+#: `event_id` stays last: it then lies next to the footer, where one suffix-range GET reaches both.
+EVENTS = StructType(
+    [
+        StructField("event_time", TimestampType(), nullable=False),
+        StructField("device_type", StringType(), nullable=False),
+        StructField("device_id", StringType(), nullable=False),
+        StructField("event_duration", DoubleType(), nullable=False),
+        StructField("value", DoubleType(), nullable=True),
+        StructField("attributes", StringType(), nullable=True),
+        StructField("arrival_time", TimestampType(), nullable=False),
+        StructField("shard", StringType(), nullable=False),
+        StructField("position", StringType(), nullable=False),
+        StructField("schema_version", IntegerType(), nullable=False),
+        StructField("event_id", StringType(), nullable=False),
+    ]
+)
+
+#: The version of the event contract that these readers know.
+SCHEMA_VERSION = 1
+
+#: No event happened before this (the contract's lower bound of `event_time`).
+MIN_EVENT_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+#: How far `event_time` may lie ahead of `arrival_time`.
+MAX_EVENT_TIME_AHEAD = timedelta(hours=24)
+
+#: The time grid over arrival time; no object crosses one of its lines.
+CELL = timedelta(minutes=15)
+
+#: Names of the audit, alike in S3 object metadata and in the Parquet footer; the values are decimal text.
+FIRST_POSITION = "tributary-first-position"
+LAST_POSITION = "tributary-last-position"
+RECEIVED = "tributary-received"
+WRITTEN = "tributary-written"
+DUPLICATES = "tributary-duplicates"
+FILTERED = "tributary-filtered"
+REJECTED = "tributary-rejected"
+VERSION = "tributary-version"
+
+AUDIT_NUMBERS = (FIRST_POSITION, LAST_POSITION, RECEIVED, WRITTEN, DUPLICATES, FILTERED, REJECTED)
+AUDIT = (*AUDIT_NUMBERS, VERSION)
+
+_KEY = re.compile(
+    r"events/date=(?P<date>\d{4}-\d\d-\d\d)/"
+    r"(?P<stream>[^/]+)\.(?P<shard>[^./]+)\.(?P<arrival>\d{8}T\d{9})Z\.(?P<position>\d+)\.parquet"
+)
+
+
+@dataclass(frozen=True)
+class ObjectName:
+    """What the key of an `events/` object says about its first row."""
+
+    date: str
+    stream: str
+    shard: str
+    arrival_ms: int
+    """Arrival of the first row, in milliseconds since the Unix epoch."""
+    position: int
+
+    @classmethod
+    def of_key(cls, key: str) -> "ObjectName | None":
+        """Reads `events/date=…/<stream>.<shard>.<arrival>.<position>.parquet`; `None` for any other key."""
+        match = _KEY.fullmatch(key)
+        if match is None:
+            return None
+        try:
+            text = match["arrival"]
+            seconds = datetime.fromisoformat(f"{text[:15]}+00:00")
+            milliseconds = int(text[15:])
+        except ValueError:
+            return None
+        return cls(
+            date=match["date"],
+            stream=match["stream"],
+            shard=match["shard"],
+            arrival_ms=int(seconds.timestamp()) * 1000 + milliseconds,
+            position=int(match["position"]),
+        )

@@ -1,0 +1,85 @@
+"""The Spark session of both worlds: one Python process on a laptop, or a job that spark-submit started (EMR).
+
+Under spark-submit everything comes from the submission: master, memory, the platform's own S3 connector and its
+credentials. Started as `python -m …`, the session is local and S3A is configured here, from the standard AWS
+environment variables.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pyspark.sql import SparkSession
+
+_LOG4J = Path(__file__).with_name("log4j2.properties")
+_DEFAULT_JARS = Path(__file__).parents[2] / ".local" / "jars"
+
+
+class SessionError(Exception):
+    """The session cannot be made from what was given; the text is one line for the user."""
+
+
+def open_session(name: str, environ: Mapping[str, str], *, uris: Sequence[str]) -> SparkSession:
+    """A session called `name` that can read and write `uris`.
+
+    Raises `SessionError` when one of them is on S3 and a local session has no connector for it.
+    """
+    builder = SparkSession.builder.appName(name)
+    # Set by spark-submit for the Python process that it starts.
+    if "PYSPARK_GATEWAY_PORT" not in environ:
+        for key, value in local_config(environ, uris=uris).items():
+            builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def local_config(environ: Mapping[str, str], *, uris: Sequence[str]) -> dict[str, str]:
+    """Spark's configuration for a local session."""
+    config = {
+        "spark.master": environ.get("TRIBUTARY_SPARK_MASTER", "local[2]"),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": environ.get("TRIBUTARY_SPARK_MEMORY", "2g"),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:TieredStopAtLevel=1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        # Two cores read a few hundred small objects: few reduce tasks, and objects packed many to a read task.
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.files.openCostInBytes": str(256 * 1024),
+        # A sort before the shuffle, to drop copies early, costs more than the few copies are worth.
+        "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
+    }
+    if any(urlsplit(uri).scheme in ("s3", "s3a") for uri in uris):
+        config |= _s3a_config(environ)
+    return config
+
+
+def _s3a_config(environ: Mapping[str, str]) -> dict[str, str]:
+    jars = Path(environ.get("TRIBUTARY_SPARK_JARS", _DEFAULT_JARS))
+    if not any(jars.glob("hadoop-aws-*.jar")):
+        raise SessionError(f"{jars}: no hadoop-aws jar for s3a:// paths; `make setup` fetches it")
+    config = {
+        "spark.driver.extraClassPath": f"{jars}/*",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+        # s3:// is EMR's own scheme; here it means the same bucket.
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        # The defaults retry an endpoint that is not there for minutes.
+        "spark.hadoop.fs.s3a.attempts.maximum": "2",
+        "spark.hadoop.fs.s3a.retry.limit": "2",
+        "spark.hadoop.fs.s3a.retry.interval": "200ms",
+        "spark.hadoop.fs.s3a.connection.establish.timeout": "3000",
+        "spark.hadoop.fs.s3a.connection.timeout": "20000",
+        # Uploads are small: keep them off the disk.
+        "spark.hadoop.fs.s3a.fast.upload.buffer": "bytebuffer",
+    }
+    if region := environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"):
+        config["spark.hadoop.fs.s3a.endpoint.region"] = region
+    if endpoint := environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"):
+        scheme = urlsplit(endpoint).scheme
+        if scheme not in ("http", "https"):
+            raise SessionError(f"AWS_ENDPOINT_URL {endpoint}: must start with http:// or https://")
+        config |= {
+            "spark.hadoop.fs.s3a.endpoint": endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(scheme == "https").lower(),
+        }
+    return config

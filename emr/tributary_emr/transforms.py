@@ -1,0 +1,147 @@
+"""The report's rule as DataFrame → DataFrame functions; no session, no storage, no clock.
+
+The rule: the 95th percentile of `event_duration` per device type per UTC day of `event_time`, without the outliers
+beyond 3 standard deviations of the mean, only for device types with at least 500 distinct events that day. The 500
+are counted before outliers go.
+"""
+
+from enum import StrEnum
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+#: A device type needs this many distinct events on a day to be reported.
+MINIMUM_EVENTS = 500
+
+#: Rows further than this many standard deviations from the mean are outliers. A row exactly there is none.
+OUTLIER_DEVIATIONS = 3.0
+
+#: Slack of that comparison, as a fraction of the mean. A sum of doubles depends on its order in the last digits:
+#: without slack a row exactly on the bound, or a whole group of equal durations (deviation 0), comes and goes with it.
+OUTLIER_SLACK = 1e-9
+
+#: The reported quantile.
+QUANTILE = 0.95
+
+#: Columns of the report, in order. `mean_ms` and `stddev_ms` are the ones that the exclusion used.
+REPORT_COLUMNS = (
+    "day",
+    "device_type",
+    "distinct_events",
+    "outliers_excluded",
+    "mean_ms",
+    "stddev_ms",
+    "p95_ms",
+)
+
+# Relative rank error of percentile_approx is 1 / accuracy: with 10,000, the 95th percentile lies between the exact
+# 94.99th and 95.01st.
+_APPROXIMATE_ACCURACY = 10_000
+
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_GROUP = ("device_type", "day")
+
+
+class OutlierScope(StrEnum):
+    """Whose mean and standard deviation decide what an outlier is."""
+
+    GROUP = "group"
+    """The (device type, day) group's own."""
+    DAY = "day"
+    """Those of all distinct events of the day, of every device type."""
+
+
+def distinct_events(events: DataFrame) -> DataFrame:
+    """One row per `event_id`: the one that arrived first, then by shard, then by position.
+
+    Copies of an event may differ in content, so which one counts must not depend on the order of reading. Positions
+    are unpadded decimal text: the shorter is the smaller.
+    """
+    first = Window.partitionBy("event_id").orderBy("arrival_time", "shard", F.length("position"), "position")
+    return events.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
+
+
+def utc_day(timestamp: str) -> Column:
+    """The UTC date of a timestamp column, whatever the session's time zone is."""
+    # Casting a timestamp to a date uses the session's time zone; counting days since the epoch uses none. In
+    # integers: a double has no room for the last microsecond of a day in the far future.
+    micros = f"unix_micros({timestamp})"
+    midnight = f"({micros} - pmod({micros}, {_MICROSECONDS_PER_DAY}))"
+    return F.expr(f"date_from_unix_date(int({midnight} div {_MICROSECONDS_PER_DAY}))")
+
+
+def durations(events: DataFrame) -> DataFrame:
+    """What the rule needs of distinct events: `device_type`, `day`, `event_duration` (ms)."""
+    return events.select("device_type", utc_day("event_time").alias("day"), "event_duration")
+
+
+def eligible_groups(durations: DataFrame, minimum_events: int = MINIMUM_EVENTS) -> DataFrame:
+    """`device_type`, `day`, `distinct_events`, `mean_ms`, `stddev_ms` of the groups that are large enough."""
+    return (
+        durations.groupBy(*_GROUP)
+        .agg(F.count("*").alias("distinct_events"), *_statistics())
+        .where(F.col("distinct_events") >= minimum_events)
+    )
+
+
+def with_day_statistics(groups: DataFrame, durations: DataFrame) -> DataFrame:
+    """The same groups, with mean and deviation replaced by those of all events of their day."""
+    days = durations.groupBy("day").agg(*_statistics())
+    return groups.drop("mean_ms", "stddev_ms").join(F.broadcast(days), "day")
+
+
+def mark_outliers(durations: DataFrame, groups: DataFrame) -> DataFrame:
+    """The rows of `groups`, each with its group's columns and `outlier`: true or false.
+
+    A group of one row has no standard deviation (NULL), and no outlier.
+    """
+    distance = F.abs(F.col("event_duration") - F.col("mean_ms"))
+    bound = OUTLIER_DEVIATIONS * F.coalesce("stddev_ms", F.lit(0.0)) + OUTLIER_SLACK * F.abs("mean_ms")
+    # A handful of groups against many rows: broadcast whatever the optimizer's estimate says.
+    return durations.join(F.broadcast(groups), list(_GROUP)).withColumn("outlier", distance > bound)
+
+
+def percentile(marked: DataFrame, *, approximate: bool = False) -> DataFrame:
+    """The report's rows from the rows that `mark_outliers` marked.
+
+    A group of outliers alone, which only `OutlierScope.DAY` can make, has no percentile (NULL).
+    """
+    # Not filtered, so that a group of outliers alone is still a group; a percentile passes over NULL.
+    kept = F.when(~F.col("outlier"), F.col("event_duration"))
+    p95 = (
+        F.percentile_approx(kept, QUANTILE, _APPROXIMATE_ACCURACY)
+        if approximate
+        else F.percentile(kept, F.lit(QUANTILE))
+    )
+    # The statistics are one value per group; grouping by them carries them through.
+    return (
+        marked.groupBy(*_GROUP, "distinct_events", "mean_ms", "stddev_ms")
+        .agg(F.count_if("outlier").alias("outliers_excluded"), p95.alias("p95_ms"))
+        .select(*REPORT_COLUMNS)
+    )
+
+
+def report(
+    events: DataFrame,
+    *,
+    outlier_scope: OutlierScope = OutlierScope.GROUP,
+    approximate: bool = False,
+    minimum_events: int = MINIMUM_EVENTS,
+) -> DataFrame:
+    """The whole rule: rows of `events/` in, `REPORT_COLUMNS` out, in no order.
+
+    The rows are few, so the caller sorts them: an ordering here would range-partition, and so compute the percentiles
+    once more for its sample.
+    """
+    rows = durations(distinct_events(events))
+    groups = eligible_groups(rows, minimum_events)
+    if outlier_scope is OutlierScope.DAY:
+        groups = with_day_statistics(groups, rows)
+    return percentile(mark_outliers(rows, groups), approximate=approximate)
+
+
+def _statistics() -> tuple[Column, Column]:
+    return (
+        F.avg("event_duration").alias("mean_ms"),
+        F.stddev_samp("event_duration").alias("stddev_ms"),
+    )
