@@ -1,0 +1,149 @@
+//! The real handler and the real event-source state machine over a lake with faults, in virtual time. One seed is one
+//! run; a run that breaks an invariant prints what happened and the command that repeats it.
+//!
+//! `SEEDS=100000 cargo test -p ingest --test simulation` runs more, `SEED=7` one with its whole trace.
+
+#![allow(unreachable_pub, reason = "the modules are private to this test")]
+
+#[path = "simulation/event_source.rs"]
+mod driver;
+#[path = "simulation/invariants.rs"]
+mod invariants;
+#[path = "simulation/lake.rs"]
+mod lake;
+#[path = "simulation/lambda.rs"]
+mod lambda;
+#[path = "simulation/stream.rs"]
+mod stream;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use lake::{Mutant, SimulatedLake};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::Instant;
+
+/// Seeds that `make test` runs.
+const SEEDS: u64 = 2_000;
+/// A mutant must be caught within so many.
+const MUTANT_SEEDS: u64 = 400;
+
+/// What happened, with virtual times, for a person who has to find out why.
+#[derive(Clone)]
+pub struct Trace {
+    began: Instant,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Trace {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            lines: Arc::default(),
+        }
+    }
+
+    pub fn say(&self, what: fmt::Arguments) {
+        let line = format!("{:>10.3} {what}", self.began.elapsed().as_secs_f64());
+        self.lines.lock().expect("not poisoned").push(line);
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().expect("not poisoned").join("\n")
+    }
+}
+
+/// One run. The error is what is broken, the trace how it came to be.
+fn simulate(seed: u64, mutant: Mutant) -> (Result<(), String>, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let trace = Trace::new();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let poison = rng.random_bool(0.2);
+        let stream = stream::draw(&mut rng, poison);
+        let faults = [0.0, 0.05, 0.2][rng.random_range(0..3)];
+        let lake = SimulatedLake::new(rng.random(), faults, mutant, trace.clone());
+        let result = driver::deliver(&stream, &lake, &mut rng, faults, poison, &trace).await;
+        (
+            result.and_then(|()| invariants::at_rest(&stream, &lake)),
+            trace.text(),
+        )
+    })
+}
+
+fn environment_number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is {value:?}, expected a number")),
+    )
+}
+
+#[test]
+fn every_accepted_event_lands_exactly_once_whatever_happens() {
+    if let Some(seed) = environment_number("SEED") {
+        let (result, trace) = simulate(seed, Mutant::None);
+        eprintln!("{trace}");
+        result.unwrap_or_else(|broken| panic!("{broken}"));
+        return;
+    }
+    let seeds = environment_number("SEEDS").unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            scope.spawn(move || {
+                for seed in (first..seeds).step_by(usize::try_from(threads).expect("few")) {
+                    simulate_or_panic(seed);
+                    if seed > 0 && seed % 10_000 == 0 {
+                        eprintln!("{seed} of {seeds} seeds");
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn simulate_or_panic(seed: u64) {
+    if let (Err(broken), trace) = simulate(seed, Mutant::None) {
+        panic!("{trace}\n\n{broken}\n\nrepeat it: SEED={seed} cargo test -p ingest --test simulation");
+    }
+}
+
+#[test]
+fn a_seed_is_a_run_to_the_letter() {
+    assert_eq!(simulate(3, Mutant::None), simulate(3, Mutant::None));
+}
+
+#[track_caller]
+fn assert_caught(mutant: Mutant) {
+    let caught = (0..MUTANT_SEEDS).find(|&seed| simulate(seed, mutant).0.is_err());
+    assert!(
+        caught.is_some(),
+        "{mutant:?} survives {MUTANT_SEEDS} seeds: the simulation does not bite"
+    );
+}
+
+#[test]
+fn a_create_that_overwrites_is_caught() {
+    assert_caught(Mutant::Overwrite);
+}
+
+#[test]
+fn an_empty_window_is_caught() {
+    assert_caught(Mutant::EmptyWindow);
+}
+
+#[test]
+fn a_key_named_by_the_batchs_bounds_is_caught() {
+    assert_caught(Mutant::BoundsNamedKey);
+}
+
+#[test]
+fn quarantine_after_the_commit_is_caught() {
+    assert_caught(Mutant::QuarantineAfterCommit);
+}

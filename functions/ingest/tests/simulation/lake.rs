@@ -1,0 +1,293 @@
+//! The lake with faults drawn for every call, and the mutants that must be caught.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use bytes::Bytes;
+use ingest::error::LakeError;
+use ingest::lake::{Lake, Listed, Memory};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use pipeline::commit::Created;
+use pipeline::layout::KeyRange;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A way to break the protocol on purpose. The simulation proves that it bites by catching each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    /// The create replaces what is there.
+    Overwrite,
+    /// The window is always empty.
+    EmptyWindow,
+    /// Objects are named by the batch's bounds instead of by their first row.
+    BoundsNamedKey,
+    /// Rejected records are stored after the rows are committed.
+    QuarantineAfterCommit,
+}
+
+/// A row as the lake has it.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    pub position: u64,
+    pub arrival_ms: i64,
+    pub key: String,
+}
+
+/// What is in the lake, kept up as objects appear, so that it can be asked at every answer.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Rows by event id.
+    pub rows: BTreeMap<String, Vec<Landed>>,
+    /// Row objects by key, as first created.
+    pub created: BTreeMap<String, Bytes>,
+    /// Positions and payloads (base64) in quarantine.
+    pub quarantined: BTreeMap<u64, String>,
+}
+
+#[derive(Clone)]
+pub struct SimulatedLake {
+    pub memory: Memory,
+    mutant: Mutant,
+    faults: f64,
+    rng: Arc<Mutex<ChaCha8Rng>>,
+    contents: Arc<Mutex<Contents>>,
+    deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
+    trace: super::Trace,
+}
+
+enum Fault {
+    None,
+    Before,
+    After,
+    Conflict,
+    /// The caller gets no answer, and the request takes effect later.
+    Delayed(Duration),
+}
+
+impl SimulatedLake {
+    pub fn new(seed: u64, faults: f64, mutant: Mutant, trace: super::Trace) -> Self {
+        Self {
+            memory: Memory::default(),
+            mutant,
+            faults,
+            rng: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))),
+            contents: Arc::default(),
+            deferred: Arc::default(),
+            trace,
+        }
+    }
+
+    pub fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().expect("not poisoned")
+    }
+
+    /// A pause, sometimes long enough to meet a deadline, and the fault of this call.
+    async fn call(&self, operation: &'static str, key: &str) -> Fault {
+        let (pause, fault) = {
+            let mut rng = self.rng.lock().expect("not poisoned");
+            let slow = rng.random_bool(self.faults / 4.0);
+            let pause = rng.random_range(1..if slow { 40_000 } else { 30 });
+            let fault = if rng.random_bool(self.faults) {
+                match rng.random_range(0..5) {
+                    0 | 1 => Fault::Before,
+                    2 => Fault::After,
+                    3 => Fault::Conflict,
+                    _ => Fault::Delayed(Duration::from_millis(rng.random_range(1..5_000))),
+                }
+            } else {
+                Fault::None
+            };
+            (pause, fault)
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let said = match fault {
+            Fault::None => "",
+            Fault::Before => " fails before it takes effect",
+            Fault::After => " takes effect, the answer is lost",
+            Fault::Conflict => " meets a conflict",
+            Fault::Delayed(_) => " takes effect later, without an answer",
+        };
+        self.trace.say(format_args!("    {operation} {key}{said}"));
+        fault
+    }
+
+    async fn really_create(&self, key: &str, body: Bytes) -> Created {
+        let created = if self.mutant == Mutant::Overwrite {
+            self.memory.put(key, body.clone()).await.expect("memory");
+            Created::Yes
+        } else {
+            self.memory
+                .create(key, body.clone(), &[])
+                .await
+                .expect("memory")
+        };
+        if created == Created::Yes {
+            let mut contents = self.contents();
+            for (id, landed) in rows(key, body.clone()) {
+                contents.rows.entry(id).or_default().push(landed);
+            }
+            contents.created.entry(key.to_owned()).or_insert(body);
+        }
+        created
+    }
+
+    async fn really_put(&self, key: &str, body: Bytes) {
+        for line in body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let line: serde_json::Value = serde_json::from_slice(line).expect("a JSON line");
+            let position = line["position"].as_str().and_then(|text| text.parse().ok());
+            let data = line["data"].as_str().unwrap_or_default().to_owned();
+            self.contents()
+                .quarantined
+                .insert(position.expect("a position"), data);
+        }
+        self.memory.put(key, body).await.expect("memory");
+    }
+}
+
+fn error(operation: &'static str, key: &str) -> LakeError {
+    LakeError {
+        operation,
+        key: key.to_owned(),
+        cause: "a simulated fault".to_owned(),
+    }
+}
+
+impl Lake for SimulatedLake {
+    async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
+        match self.call("LIST", &range.start_after).await {
+            Fault::None if self.mutant == Mutant::EmptyWindow => Ok(Vec::new()),
+            Fault::None => self.memory.list(range).await,
+            _ => Err(error("LIST", &range.prefix)),
+        }
+    }
+
+    async fn get_suffix(&self, key: &str, bytes: u64) -> Result<Option<Bytes>, LakeError> {
+        match self.call("GET", key).await {
+            Fault::None => self.memory.get_suffix(key, bytes).await,
+            _ => Err(error("GET", key)),
+        }
+    }
+
+    async fn create(
+        &self,
+        key: &str,
+        body: Bytes,
+        metadata: &[(&'static str, String)],
+    ) -> Result<Created, LakeError> {
+        let key = if self.mutant == Mutant::BoundsNamedKey {
+            bounds_named(key, metadata)
+        } else {
+            key.to_owned()
+        };
+        let fault = self.call("CREATE", &key).await;
+        let created = match fault {
+            Fault::None => Ok(self.really_create(&key, body).await),
+            Fault::Before => Ok(Created::Unknown),
+            Fault::After => {
+                self.really_create(&key, body).await;
+                Ok(Created::Unknown)
+            }
+            Fault::Conflict => Ok(Created::Conflict),
+            Fault::Delayed(delay) => {
+                let lake = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    let created = lake.really_create(&key, body).await;
+                    lake.trace
+                        .say(format_args!("    the delayed CREATE {key}: {created:?}"));
+                });
+                Ok(Created::Unknown)
+            }
+        };
+        if self.mutant == Mutant::QuarantineAfterCommit {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let deferred = std::mem::take(&mut *self.deferred.lock().expect("not poisoned"));
+            for (key, body) in deferred {
+                self.put_now(&key, body).await?;
+            }
+        }
+        created
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
+        if self.mutant == Mutant::QuarantineAfterCommit {
+            self.deferred
+                .lock()
+                .expect("not poisoned")
+                .push((key.to_owned(), body));
+            return Ok(());
+        }
+        self.put_now(key, body).await
+    }
+}
+
+impl SimulatedLake {
+    async fn put_now(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
+        match self.call("PUT", key).await {
+            Fault::None => self.really_put(key, body).await,
+            Fault::After | Fault::Delayed(_) => {
+                self.really_put(key, body).await;
+                return Err(error("PUT", key));
+            }
+            Fault::Before | Fault::Conflict => return Err(error("PUT", key)),
+        }
+        Ok(())
+    }
+}
+
+/// The key with the position of the first row replaced by the batch's bounds.
+fn bounds_named(key: &str, metadata: &[(&'static str, String)]) -> String {
+    let bound = |name| {
+        &metadata
+            .iter()
+            .find(|(key, _)| *key == name)
+            .expect("in the audit")
+            .1
+    };
+    let (first, last) = (
+        bound("tributary-first-position"),
+        bound("tributary-last-position"),
+    );
+    let (head, _) = key
+        .strip_suffix(".parquet")
+        .and_then(|key| key.rsplit_once('.'))
+        .expect("an events key");
+    format!("{head}.{first:0>28}{last:0>28}.parquet")
+}
+
+fn rows(key: &str, object: Bytes) -> Vec<(String, Landed)> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(object)
+        .expect("Parquet")
+        .build()
+        .expect("Parquet");
+    let mut landed = Vec::new();
+    for batch in reader {
+        let batch = batch.expect("rows");
+        let text = |name| {
+            batch
+                .column_by_name(name)
+                .expect("a column")
+                .as_string::<i32>()
+        };
+        let arrivals = batch.column_by_name("arrival_time").expect("a column");
+        let arrivals = arrivals.as_primitive::<TimestampMicrosecondType>();
+        for row in 0..batch.num_rows() {
+            landed.push((
+                text("event_id").value(row).to_owned(),
+                Landed {
+                    position: text("position").value(row).parse().expect("a number"),
+                    arrival_ms: arrivals.value(row) / 1000,
+                    key: key.to_owned(),
+                },
+            ));
+        }
+    }
+    landed
+}

@@ -1,0 +1,203 @@
+//! Lambda as far as it can be unpleasant: execution environments that go cold, crash, freeze, outlive their time-out,
+//! and answers that are lost.
+
+use std::time::Duration;
+
+use event_source::answer::{self, Answer};
+use event_source::shard::{Batch, Outcome};
+use ingest::handler::{Handler, Settings};
+use pipeline::filter::Filter;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::lake::SimulatedLake;
+use super::stream::{HORIZON_MS, Stream, envelope, number};
+
+const TIME_OUT: Duration = Duration::from_secs(30);
+
+/// An invocation that ended, as the event source hears of it.
+pub struct Ended {
+    /// Of which run of the event source: a restarted one does not hear of the invocations of the one before.
+    pub generation: u32,
+    pub shard: String,
+    pub sub_shard: usize,
+    pub batch: Batch,
+    pub outcome: Outcome,
+}
+
+pub struct Lambda {
+    lake: SimulatedLake,
+    warm: mpsc::UnboundedReceiver<Handler<SimulatedLake>>,
+    give_back: mpsc::UnboundedSender<Handler<SimulatedLake>>,
+    pool: Vec<Handler<SimulatedLake>>,
+    rng: ChaCha8Rng,
+    faults: f64,
+    /// Whether attempts may go on after Lambda has given up on them.
+    zombies: bool,
+    trace: super::Trace,
+}
+
+#[derive(Debug)]
+enum Fate {
+    Runs,
+    AnswerLost,
+    CrashesAfter(Duration),
+    /// The environment stands still for a while, unaware of it: its deadline moves along.
+    Freezes(Duration),
+}
+
+impl Lambda {
+    pub fn new(
+        lake: SimulatedLake,
+        seed: u64,
+        faults: f64,
+        zombies: bool,
+        trace: super::Trace,
+    ) -> Self {
+        let (give_back, warm) = mpsc::unbounded_channel();
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self {
+            lake,
+            warm,
+            give_back,
+            pool: Vec::new(),
+            rng,
+            faults,
+            zombies,
+            trace,
+        }
+    }
+
+    /// Starts an invocation; its end comes through `ended`.
+    pub fn invoke(
+        &mut self,
+        stream: &Stream,
+        (generation, shard, sub_shard): (u32, &str, usize),
+        batch: &Batch,
+        redrive: bool,
+        ended: mpsc::UnboundedSender<Ended>,
+    ) {
+        while let Ok(environment) = self.warm.try_recv() {
+            self.pool.push(environment);
+        }
+        let warm = !self.pool.is_empty() && !self.rng.random_bool(0.2);
+        let environment = if warm {
+            let index = self.rng.random_range(0..self.pool.len());
+            self.pool.swap_remove(index)
+        } else {
+            self.environment()
+        };
+        let poisoned = !redrive
+            && batch
+                .records()
+                .iter()
+                .any(|record| stream.written[&number(record)].poison);
+        let fate = self.fate(poisoned);
+        self.trace.say(format_args!(
+            "  invoke {shard}/{sub_shard} {}..{} ({} records, {}): {fate:?}",
+            number(&batch.records()[0]),
+            number(batch.records().last().expect("never empty")),
+            batch.records().len(),
+            if warm { "warm" } else { "cold" },
+        ));
+        let event = envelope(shard).payload(batch.records());
+        let zombie = self.zombies && self.rng.random_bool(0.7);
+        let give_back = self.give_back.clone();
+        let (shard, batch) = (shard.to_owned(), batch.clone());
+        tokio::spawn(async move {
+            let outcome = run(environment, event, &batch, fate, zombie, give_back).await;
+            // Nobody listens any more if the event source was restarted for the last time.
+            let _ = ended.send(Ended {
+                generation,
+                shard,
+                sub_shard,
+                batch,
+                outcome,
+            });
+        });
+    }
+
+    fn environment(&mut self) -> Handler<SimulatedLake> {
+        let settings = Settings {
+            filter: Filter::default(),
+            horizon_ms: HORIZON_MS,
+            // Small enough that windows are dropped now and then.
+            max_window_ids: 40,
+        };
+        Handler::new(self.lake.clone(), settings, self.rng.random())
+    }
+
+    fn fate(&mut self, poisoned: bool) -> Fate {
+        let mut within =
+            |ms: std::ops::Range<u64>| Duration::from_millis(self.rng.random_range(ms));
+        let (soon, late) = (within(0..200), within(0..60_000));
+        if poisoned {
+            return Fate::CrashesAfter(soon);
+        }
+        if !self.rng.random_bool(self.faults) {
+            return Fate::Runs;
+        }
+        match self.rng.random_range(0..4) {
+            0 => Fate::AnswerLost,
+            1 | 2 => Fate::CrashesAfter(soon),
+            _ => Fate::Freezes(late),
+        }
+    }
+}
+
+async fn run(
+    mut environment: Handler<SimulatedLake>,
+    event: Vec<u8>,
+    batch: &Batch,
+    fate: Fate,
+    zombie: bool,
+    give_back: mpsc::UnboundedSender<Handler<SimulatedLake>>,
+) -> Outcome {
+    let failed = |reason: &'static str| Outcome::Answered(Answer::Failed(reason.into()));
+    let frozen = if let Fate::Freezes(time) = fate {
+        time
+    } else {
+        Duration::ZERO
+    };
+    let deadline = Instant::now() + TIME_OUT;
+    let mut attempt = tokio::spawn(async move {
+        tokio::time::sleep(frozen).await;
+        let handled = environment
+            .kinesis(&event, deadline + frozen)
+            .await
+            .expect("a Kinesis event");
+        (environment, handled.failed_from)
+    });
+    let patience = if let Fate::CrashesAfter(time) = fate {
+        time
+    } else {
+        TIME_OUT
+    };
+    match tokio::time::timeout(patience, &mut attempt).await {
+        Ok(ended) => {
+            let (environment, failed_from) = ended.expect("the handler does not panic");
+            // The environment is free for the next batch, whatever becomes of the answer.
+            let _ = give_back.send(environment);
+            if matches!(fate, Fate::AnswerLost) {
+                return failed("the answer was lost");
+            }
+            let body = failed_from.map_or_else(
+                || r#"{"batchItemFailures":[]}"#.to_owned(),
+                |from| format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{from}"}}]}}"#),
+            );
+            Outcome::Answered(answer::read(body.as_bytes(), true, batch.records()))
+        }
+        Err(_) if matches!(fate, Fate::CrashesAfter(_)) => {
+            attempt.abort();
+            failed("crashed")
+        }
+        Err(_) => {
+            if !zombie {
+                attempt.abort();
+            }
+            failed("timed out")
+        }
+    }
+}
