@@ -25,13 +25,13 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
 /// Seeds that `make test` runs.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_500;
 /// A mutant must be caught within so many.
 const MUTANT_SEEDS: u64 = 400;
 
 /// What happened, with virtual times, for a person who has to find out why.
 #[derive(Clone)]
-pub struct Trace {
+pub(crate) struct Trace {
     began: Instant,
     lines: Arc<Mutex<Vec<String>>>,
 }
@@ -44,7 +44,7 @@ impl Trace {
         }
     }
 
-    pub fn say(&self, what: fmt::Arguments) {
+    pub(crate) fn say(&self, what: fmt::Arguments) {
         let line = format!("{:>10.3} {what}", self.began.elapsed().as_secs_f64());
         self.lines.lock().expect("not poisoned").push(line);
     }
@@ -110,7 +110,9 @@ fn every_accepted_event_lands_exactly_once_whatever_happens() {
 
 fn simulate_or_panic(seed: u64) {
     if let (Err(broken), trace) = simulate(seed, Mutant::None) {
-        panic!("{trace}\n\n{broken}\n\nrepeat it: SEED={seed} cargo test -p ingest --test simulation");
+        panic!(
+            "{trace}\n\n{broken}\n\nrepeat it: SEED={seed} cargo test -p ingest --test simulation"
+        );
     }
 }
 

@@ -20,7 +20,7 @@ use super::stream::{START_MS, Stream};
 use super::{Trace, invariants};
 
 /// Virtual time after which a run is stuck.
-const PATIENCE: Duration = Duration::from_secs(48 * 3600);
+const PATIENCE: Duration = Duration::from_hours(48);
 
 /// Delivers the whole stream, then what was given up, then perhaps all of it once more.
 pub async fn deliver(
@@ -128,7 +128,7 @@ impl<'s> Source<'s> {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                Some(end) = endings.recv() => self.hear(end)?,
+                Some(end) = endings.recv() => self.hear(&end)?,
                 () = tokio::time::sleep(wake) => {}
             }
         }
@@ -225,7 +225,7 @@ impl<'s> Source<'s> {
         Duration::from_millis(u64::try_from(until - now).expect("clamped"))
     }
 
-    fn hear(&mut self, end: Ended) -> Result<(), String> {
+    fn hear(&mut self, end: &Ended) -> Result<(), String> {
         if end.generation != self.generation {
             return Ok(());
         }
@@ -291,6 +291,6 @@ async fn redrive(
         }
     }
     // Requests that were delayed may still take effect.
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     Ok(())
 }

@@ -27,7 +27,6 @@ pub enum Verdict {
 pub struct Written {
     pub shard: String,
     pub verdict: Verdict,
-    pub arrival_ms: i64,
     pub payload: Bytes,
     /// An invocation with it crashes, until the redrive.
     pub poison: bool,
@@ -177,7 +176,6 @@ fn write(
             Written {
                 shard: shards[shard].clone(),
                 verdict,
-                arrival_ms,
                 payload: payload.clone(),
                 poison: poison && rng.random_bool(0.02),
             },
