@@ -12,8 +12,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::lineage::{ListedShard, Start};
 use crate::record::SequenceNumber;
 
-/// Five reads per second and shard (Kinesis quotas).
+/// Five reads per second and shard (Kinesis quotas): the pace while the reader is behind.
 const READ_INTERVAL: Duration = Duration::from_millis(200);
+/// "Lambda polls shards in your stream for records at a base rate of once per second" (developer guide, Kinesis): the
+/// pace of a reader that has caught up.
+const BASE_INTERVAL: Duration = Duration::from_secs(1);
 /// Two megabytes per second and shard.
 const BYTES_PER_SECOND: f64 = 2.0 * 1024.0 * 1024.0;
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
@@ -214,7 +217,7 @@ impl Reader {
             Some(iterator) => iterator,
             None => self.new_iterator().await?,
         };
-        self.not_before = Instant::now() + READ_INTERVAL;
+        let began = Instant::now();
         let answer = self
             .stream
             .client
@@ -238,11 +241,17 @@ impl Reader {
             .sum();
         #[expect(clippy::cast_precision_loss, reason = "a page has at most 10 MB")]
         let paid = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
-        self.not_before = self.not_before.max(Instant::now() + paid);
+        let millis_behind_latest = answer.millis_behind_latest.unwrap_or_default();
+        let pace = if millis_behind_latest > 0 {
+            READ_INTERVAL
+        } else {
+            BASE_INTERVAL
+        };
+        self.not_before = (began + pace).max(Instant::now() + paid);
         self.iterator = answer.next_shard_iterator;
         Ok(Page {
             records,
-            millis_behind_latest: answer.millis_behind_latest.unwrap_or_default(),
+            millis_behind_latest,
             end_of_shard: self.iterator.is_none(),
         })
     }

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Installs, under .local/, everything that the repository's locks pin, and builds the binaries. Each part is done once per
+# content of its locks: the stamp of a part is a copy of what it was installed from. Works without network from then on.
+#     local-stack/set-up.sh [lake|stack|build|kinesis|jars|binaries]...     (all of them by default)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset PIP_FIND_LINKS PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+stamps=.local/stamps
+mkdir -p "$stamps" .local/venv
+
+say() { printf '  %s\n' "$*"; }
+
+done_with() { # part, files it is made from
+    cat "${@:2}" | cmp -s - "$stamps/$1"
+}
+
+stamp() { # part, files it is made from
+    cat "${@:2}" >"$stamps/$1"
+}
+
+fresh_venv() { # path
+    rm -rf "$1"
+    python3.11 -m venv "$1"
+}
+
+uv=.local/venv/uv/bin/uv
+bootstrap() {
+    if done_with uv local-stack/bootstrap.lock && [ -x "$uv" ]; then return; fi
+    say "uv (installs the Python locks)"
+    fresh_venv .local/venv/uv
+    .local/venv/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --requirement local-stack/bootstrap.lock
+    stamp uv local-stack/bootstrap.lock
+}
+
+python_lock() { # name of the venv, its lock, what it is for
+    local venv=.local/venv/$1
+    if done_with "$1" "$2" && [ -x "$venv/bin/python" ]; then return; fi
+    bootstrap
+    say "Python environment '$1': $3"
+    fresh_venv "$venv"
+    "$uv" pip sync --quiet --no-config --compile-bytecode --require-hashes --build-constraints local-stack/build-constraints.lock \
+        --python "$venv/bin/python" "$2"
+    stamp "$1" "$2"
+}
+
+kinesis() {
+    local at=.local/kinesis-local patch=local-stack/localstack/patch-kinesis-local.mjs
+    local made_from=(local-stack/package-lock.json "$patch")
+    if done_with kinesis "${made_from[@]}" && [ -d "$at/node_modules/kinesis-local" ]; then return; fi
+    say "kinesis-local (the Kinesis emulator that LocalStack runs)"
+    rm -rf "$at"
+    mkdir -p "$at"
+    cp local-stack/package.json local-stack/package-lock.json local-stack/.npmrc "$at/"
+    npm ci --prefix "$at" --loglevel=error --no-progress >/dev/null
+    node "$patch" "$at/node_modules/kinesis-local/main.js"
+    stamp kinesis "${made_from[@]}"
+}
+
+jars() {
+    if done_with jars emr/pom.xml && [ -d .local/jars ]; then return; fi
+    say "S3A jars for Spark"
+    rm -rf .local/jars
+    # -C: an artifact that does not match its published checksum fails the set-up.
+    mvn --batch-mode --quiet -Dstyle.color=never -C --file emr/pom.xml dependency:copy-dependencies \
+        -DoutputDirectory="$PWD/.local/jars"
+    stamp jars emr/pom.xml
+}
+
+binaries() {
+    local names=(ingest-kinesis producer event-source) built=target/lambda-built name
+    local arguments=(build --release --locked --quiet)
+    for name in "${names[@]}"; do arguments+=(--bin "$name"); done
+    # One command for all three: what they share is compiled once, with one linker and one set of flags.
+    if [ "$(uname -s)" = Linux ]; then
+        PATH="$PWD/.local/venv/build/bin:$PATH" cargo lambda "${arguments[@]}" --skip-target-check --lambda-dir "$built"
+    else
+        # A Linux artifact does not run here; the same sources, built for this machine, do.
+        cargo "${arguments[@]}"
+        for name in "${names[@]}"; do
+            mkdir -p "$built/$name"
+            cp "target/release/$name" "$built/$name/bootstrap"
+        done
+    fi
+    # Renamed into place: a binary that runs cannot be written to, but it can be replaced.
+    for name in "${names[@]}"; do
+        mkdir -p "target/lambda/$name"
+        cmp -s "$built/$name/bootstrap" "target/lambda/$name/bootstrap" ||
+            mv -f "$built/$name/bootstrap" "target/lambda/$name/bootstrap"
+    done
+}
+
+part() {
+    case $1 in
+    lake) python_lock lake emr/requirements.lock "Spark, DuckDB, the orchestrator" ;;
+    stack) python_lock stack local-stack/requirements.lock "LocalStack, the AWS CLI" ;;
+    build) python_lock build functions/requirements.lock "cargo-lambda with zig, ruff, shellcheck" ;;
+    lock-tools) bootstrap ;;
+    kinesis) kinesis ;;
+    jars) jars ;;
+    binaries)
+        part build
+        binaries
+        ;;
+    *)
+        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, jars, binaries" >&2
+        exit 2
+        ;;
+    esac
+}
+
+[ "$#" -gt 0 ] || set -- lake stack kinesis jars binaries
+for name in "$@"; do part "$name"; done

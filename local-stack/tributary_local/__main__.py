@@ -1,0 +1,119 @@
+"""The verbs of the local stack; `make help` lists them for people."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tributary_local import jobs
+from tributary_local.demo import demo
+from tributary_local.end_to_end import end_to_end
+from tributary_local.failure import Failure
+from tributary_local.settings import Settings, SettingsError
+from tributary_local.stack import Stack
+from tributary_local.steps import Steps
+
+ROOT = Path(__file__).resolve().parents[2]
+NEED_THE_STACK = {"produce", "report", "validate", "verify"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    main = argparse.ArgumentParser(prog="python -m tributary_local", description=__doc__)
+    verbs = main.add_subparsers(dest="verb", required=True, metavar="VERB")
+    up = verbs.add_parser("up", help="start what is not running")
+    up.add_argument("--without-event-source", action="store_true", help="only LocalStack, provisioned")
+    verbs.add_parser("down", help="stop everything")
+    verbs.add_parser("status", help="what runs, and how far it is; status 1 when something does not")
+    logs = verbs.add_parser("logs", help="print and follow the logs")
+    logs.add_argument("--no-follow", action="store_true", help="print their last lines and end")
+    produce = verbs.add_parser("produce", help="send events, with a ledger of what was acknowledged")
+    produce.add_argument("arguments", nargs="*", help="the producer's own, after --")
+    verbs.add_parser("report", help="the Spark report over the lake")
+    verbs.add_parser("validate", help="the Spark check of the lake")
+    verbs.add_parser("verify", help="compare ledgers, lake and report")
+    demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
+    demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
+    small = verbs.add_parser("end-to-end", help="the demo's path with few events, under fire, on a stack of its own")
+    for seeded in (demonstration, small):
+        seeded.add_argument("--seed", type=int, help="of the events; drawn from the clock by default")
+    return main
+
+
+def run(arguments: argparse.Namespace, settings: Settings, console: Console, steps: Steps) -> int:
+    """Carries out one verb; gives back the exit status."""
+    stack = Stack(settings, console)
+    if arguments.verb in NEED_THE_STACK:
+        stack.require()
+    match arguments.verb:
+        case "up":
+            stack.up(steps.step, event_source=not arguments.without_event_source)
+        case "down":
+            stack.down()
+        case "status":
+            return 0 if stack.status() else 1
+        case "logs":
+            follow_logs(settings, follow=not arguments.no_follow)
+        case "produce":
+            jobs.produce(settings, arguments.arguments)
+        case "report":
+            jobs.report(settings)
+        case "validate":
+            jobs.validate(settings)
+        case "verify":
+            jobs.verify(settings)
+        case "demo":
+            demo(settings, console, steps, seed_of(arguments), arguments.started_at)
+        case "end-to-end":
+            end_to_end(settings, console, steps, seed_of(arguments))
+    return 0
+
+
+def seed_of(arguments: argparse.Namespace) -> int:
+    """The one that was asked for, or another one each time."""
+    return arguments.seed if arguments.seed is not None else int(time.time())
+
+
+def follow_logs(settings: Settings, follow: bool) -> None:
+    """Becomes `tail`; raises Failure when there is no log."""
+    logs = sorted(settings.log.glob("*.log"))
+    if not logs:
+        raise Failure(f"there is no log in {settings.log}", "make up writes them.")
+    os.execvp("tail", ["tail", "-n", "20", *(["-F"] if follow else []), *map(str, logs)])
+
+
+def main() -> int:
+    """Every failure becomes one line on standard error, and status 1; Ctrl-C becomes 130."""
+    # A terminated run winds down like one that is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = parser().parse_args()
+    console, errors = Console(), Console(stderr=True)
+    steps = Steps(console)
+    try:
+        return run(arguments, Settings.from_environment(ROOT, os.environ), console, steps)
+    except SettingsError as error:
+        complain(errors, arguments.verb, steps.current, str(error))
+        return 1
+    except Failure as failure:
+        complain(errors, arguments.verb, steps.current, failure.summary, failure.details)
+        return 1
+    except KeyboardInterrupt:
+        complain(errors, arguments.verb, steps.current, "interrupted; make status says what is still up")
+        return 130
+
+
+def complain(errors: Console, verb: str, step: str | None, summary: str, details: str = "") -> None:
+    """Which verb and which step, then why."""
+    where = verb if step is None else f"{verb}, at '{step}'"
+    errors.print(f"\n[bold red]{where}:[/] ", end="")
+    errors.print(summary, markup=False, highlight=False, soft_wrap=True)
+    if details:
+        errors.print(details, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

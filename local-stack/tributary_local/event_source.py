@@ -1,0 +1,86 @@
+"""The event source: the process that polls the stream and runs the function."""
+
+import contextlib
+
+import psutil
+
+from tributary_local import processes
+from tributary_local.failure import Failure, last_lines
+from tributary_local.settings import STATE_VARIABLE, Settings
+
+STOP_SECONDS = 20
+
+
+class EventSource:
+    """The built event source over the built function."""
+
+    name = "event source"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pid_file = settings.run / "event-source.pid"
+        self.log_file = settings.log / "event-source.log"
+        self.function_log = settings.log / "function.log"
+
+    def running(self) -> psutil.Process | None:
+        return processes.read_pid_file(self.pid_file)
+
+    def remembered(self) -> bool:
+        """Whether it was started and not stopped since, running or not."""
+        return self.pid_file.exists()
+
+    def function_processes(self) -> list[psutil.Process]:
+        """The execution environments that run now: one process of the artifact for each concurrent invocation."""
+        process = self.running()
+        if process is None:
+            return []
+        found = []
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[:1] == [str(self.settings.function)]:
+                    found.append(child)
+        return found
+
+    def start(self) -> None:
+        """Raises Failure when an artifact is missing or the event source ends at once."""
+        settings = self.settings
+        for binary in (settings.artifact("event-source"), settings.function):
+            if not binary.exists():
+                raise Failure(f"{binary.relative_to(settings.root)} does not exist", "make setup builds it.")
+        process = processes.start(
+            [
+                settings.artifact("event-source"),
+                "run",
+                "--stream",
+                settings.stream,
+                "--function",
+                settings.function,
+                "--state",
+                settings.event_source_state,
+                "--function-log",
+                self.function_log,
+                "--on-failure-destination",
+                f"{settings.endpoint}/000000000000/{settings.queue}",
+                *self._function_environment(),
+            ],
+            log=self.log_file,
+            pid_file=self.pid_file,
+            state=settings.state,
+            environment=settings.child_environment(),
+        )
+        try:
+            process.wait(timeout=0.5)
+        except psutil.TimeoutExpired:
+            return
+        raise Failure("the event source ended at once", last_lines(self.log_file))
+
+    def _function_environment(self) -> list[str]:
+        """The function inherits nothing from here, as on Lambda: what it is to see is handed over by name."""
+        variables = self.settings.child_environment(**{STATE_VARIABLE: str(self.settings.state)})
+        handed_over = (name for name in sorted(variables) if name.startswith("TRIBUTARY_") or name == "RUST_LOG")
+        return [f"--function-env={name}={variables[name]}" for name in handed_over]
+
+    def stop(self) -> None:
+        if process := self.running():
+            processes.stop(process, STOP_SECONDS)
+        self.pid_file.unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""The commands around the stream: producer, Spark jobs, verification."""
+
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tributary_local import foreground
+from tributary_local.failure import Failure
+from tributary_local.settings import Settings
+
+REPORT_CSV = "p95_event_duration.csv"
+
+
+def ledger_file(settings: Settings, now: datetime) -> Path:
+    """A new ledger, named by the moment at which it was begun."""
+    return settings.ledger / f"{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}.jsonl"
+
+
+def producer_command(settings: Settings, arguments: Sequence[str]) -> list[str | Path]:
+    """The producer, writing a ledger of its own beside those of earlier runs."""
+    settings.ledger.mkdir(parents=True, exist_ok=True)
+    return [
+        settings.artifact("producer"),
+        "--stream",
+        settings.stream,
+        "--ledger",
+        ledger_file(settings, datetime.now(UTC)),
+        *arguments,
+    ]
+
+
+def start_producer(settings: Settings, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """For a caller that does something meanwhile; raises Failure when the producer is not built."""
+    if not settings.artifact("producer").exists():
+        raise Failure("the producer is not built", "make setup builds it.")
+    return foreground.start(producer_command(settings, arguments), settings.child_environment(), settings.root)
+
+
+def produce(settings: Settings, arguments: Sequence[str]) -> None:
+    """Sends events; raises Failure when any could not be delivered."""
+    status = foreground.wait(start_producer(settings, arguments))
+    if status != 0:
+        raise Failure(f"the producer ended with status {status}")
+
+
+def report(settings: Settings) -> None:
+    """The Spark report, on S3 and as one CSV file in `settings.out`."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    _spark(
+        settings,
+        "report",
+        "--input",
+        f"s3a://{settings.bucket}/events/",
+        "--output",
+        f"s3a://{settings.bucket}/reports/p95_event_duration",
+        "--csv",
+        str(settings.out / REPORT_CSV),
+    )
+
+
+def validate(settings: Settings) -> None:
+    """The Spark check of the whole lake; raises Failure on a breach."""
+    _spark(settings, "validate", "--input", f"s3a://{settings.bucket}/events/")
+
+
+def verify(settings: Settings) -> None:
+    """Compares the ledgers with the lake, and the report with its recomputation; raises Failure when they differ."""
+    foreground.run(
+        "verification",
+        [
+            settings.python("lake"),
+            "-m",
+            "tributary_local.verify",
+            "--bucket",
+            settings.bucket,
+            "--ledger-dir",
+            settings.ledger,
+            "--report",
+            settings.out / REPORT_CSV,
+            "--function-log",
+            settings.log / "function.log",
+        ],
+        settings.child_environment(PYTHONPATH="local-stack"),
+        settings.root,
+    )
+
+
+def _spark(settings: Settings, job: str, *arguments: str) -> None:
+    foreground.run(
+        f"the Spark job '{job}'",
+        [settings.python("lake"), "-m", f"tributary_emr.{job}", *arguments],
+        settings.child_environment(PYTHONPATH="emr"),
+        settings.root,
+    )
