@@ -64,7 +64,7 @@ jars() {
     rm -rf .local/jars
     # -C: an artifact that does not match its published checksum fails the set-up.
     mvn --batch-mode --quiet -Dstyle.color=never -C --file emr/pom.xml dependency:copy-dependencies \
-        -DoutputDirectory="$PWD/.local/jars"
+        -DoutputDirectory="$PWD/.local/jars" | sed $'s/\x1b\\[[0-9;]*m//g' # Maven resets colours that it never set
     stamp jars emr/pom.xml
 }
 
@@ -72,6 +72,7 @@ binaries() {
     local names=(ingest-kinesis producer event-source) built=target/lambda-built name
     local arguments=(build --release --locked --quiet)
     for name in "${names[@]}"; do arguments+=(--bin "$name"); done
+    [ -x target/lambda/ingest-kinesis/bootstrap ] || say "Rust release build of function, producer, event source (minutes)"
     # One command for all three: what they share is compiled once, with one linker and one set of flags.
     if [ "$(uname -s)" = Linux ]; then
         PATH="$PWD/.local/venv/build/bin:$PATH" cargo lambda "${arguments[@]}" --skip-target-check --lambda-dir "$built"

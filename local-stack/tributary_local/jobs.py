@@ -53,7 +53,7 @@ def report(settings: Settings) -> None:
         "--input",
         f"s3a://{settings.bucket}/events/",
         "--output",
-        f"s3a://{settings.bucket}/reports/p95_event_duration",
+        f"s3a://{settings.bucket}/reports/{REPORT_CSV}",
         "--csv",
         str(settings.out / REPORT_CSV),
     )
