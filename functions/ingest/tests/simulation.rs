@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
 /// Seeds that `make test` runs.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 3_000;
 /// A mutant must be caught within so many.
 const MUTANT_SEEDS: u64 = 400;
 
