@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::error::DisplayErrorContext;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use pipeline::metrics::{Metric, NAMESPACE, Unit};
 
+use crate::error::with_causes;
 use crate::report::Report;
 
 /// Longer is not worth holding up the next batch.
@@ -32,7 +32,7 @@ pub async fn publish(client: &Client, report: &Report, circumstances: Circumstan
     match tokio::time::timeout(PATIENCE, request.send()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = %DisplayErrorContext(&error), "metrics_not_published");
+            tracing::warn!(error = with_causes(&error), "metrics_not_published");
         }
         Err(_) => tracing::warn!(error = "no answer in time", "metrics_not_published"),
     }

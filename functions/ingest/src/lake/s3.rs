@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Config};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use pipeline::commit::Created;
 use pipeline::layout::KeyRange;
 
 use super::{Lake, Listed};
-use crate::error::LakeError;
+use crate::error::{LakeError, with_causes};
 
 /// One bucket.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl S3 {
             (Some(service), Some(code)) => {
                 format!("{code}: {}", service.message().unwrap_or_default())
             }
-            _ => DisplayErrorContext(error).to_string(),
+            _ => with_causes(error),
         };
         LakeError {
             operation,
@@ -103,7 +103,7 @@ impl Lake for S3 {
         let body = response.body.collect().await.map_err(|error| LakeError {
             operation: "GetObject",
             key: format!("s3://{}/{key}", self.bucket),
-            cause: error.to_string(),
+            cause: with_causes(&error),
         })?;
         Ok(Some(body.into_bytes()))
     }
@@ -147,7 +147,7 @@ impl Lake for S3 {
                 Err(self.error("PutObject", key, &error))
             }
             _ => {
-                tracing::warn!(key, error = %DisplayErrorContext(&error), "create_unanswered");
+                tracing::warn!(key, error = with_causes(&error), "create_unanswered");
                 Ok(Created::Unknown)
             }
         }
