@@ -33,8 +33,6 @@ pub struct Report {
     pub window_reads: u64,
     /// Records handed back to Lambda for another delivery.
     pub handed_back: u64,
-    /// Rows accepted, committed now or before.
-    pub accepted: u64,
     /// Arrival of the last record that is done with, in milliseconds since the Unix epoch.
     pub last_arrival_ms: Option<i64>,
 }
@@ -43,7 +41,6 @@ impl Report {
     /// Counts a cell of which `written` rows are committed, and the others were before.
     pub fn add_cell(&mut self, cell: &Cell, written: u64) {
         self.written += written;
-        self.accepted += cell.accepted() as u64;
         self.duplicates += cell.accepted() as u64 - written;
         self.filtered += cell.filtered();
         for (_, rejected) in cell.rejected() {
@@ -59,6 +56,6 @@ impl Report {
 
     /// Whether every accepted row had been committed before: a delivery that came again.
     pub fn is_redelivery(&self) -> bool {
-        self.accepted > 0 && self.written == 0
+        self.duplicates > 0 && self.written == 0
     }
 }
