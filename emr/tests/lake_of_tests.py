@@ -73,9 +73,10 @@ class Lake:
         parts = {
             "date": f"{arrival:%Y-%m-%d}",
             "shard": first["shard"],
-            "arrival": f"{arrival:%Y%m%dT%H%M%S}{arrival.microsecond // 1000:03d}Z",
-            "position": first["position"].rjust(56, "0"),
+            "cell": f"{arrival:%Y%m%dT%H}{arrival.minute // 15 * 15:02d}Z",
         } | dict(name or {})
+        log = self.root.glob("events/date={date}/tributary-events.{shard}.{cell}.*".format(**parts))
+        parts.setdefault("commit", f"{len(list(log)):06d}")
         metadata = {
             "tributary-first-position": first["position"],
             "tributary-last-position": last["position"],
@@ -86,7 +87,7 @@ class Lake:
             "tributary-rejected": "0",
             "tributary-version": "0.1.0",
         } | dict(audit or {})
-        key = "events/date={date}/tributary-events.{shard}.{arrival}.{position}.parquet".format(**parts)
+        key = "events/date={date}/tributary-events.{shard}.{cell}.{commit}.parquet".format(**parts)
         file = self.root / key
         file.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(list(rows), schema=schema)

@@ -1,7 +1,7 @@
 """Every rule of the lake, broken once."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -91,32 +91,32 @@ BROKEN: dict[str, tuple[str, Callable[[Lake], object], str]] = {
         lambda lake: lake.write(ROWS, audit={"tributary-first-position": str(FIRST_POSITION + 1)}),
         f"audit {FIRST_POSITION + 1}",
     ),
-    "name's arrival": (
-        rules.FIRST_ROW,
-        lambda lake: lake.write(ROWS, name={"arrival": "20261122T101530124Z"}),
-        "first row has 2026-11-22T10:15:30.123",
-    ),
-    "name's position": (
-        rules.FIRST_ROW,
-        lambda lake: lake.write(ROWS, name={"position": str(FIRST_POSITION + 1)}),
-        str(FIRST_POSITION),
-    ),
     "other shard": (
-        rules.FIRST_ROW,
+        rules.SHARD,
         lambda lake: lake.write(off(shard="shardId-000000000003")),
         "shardId-000000000002 shardId-000000000003",
     ),
-    "date": (rules.DATE, lambda lake: lake.write(ROWS, name={"date": "2026-11-23"}), "arrived at 2026-11-22"),
+    "date": (rules.DATE, lambda lake: lake.write(ROWS, name={"date": "2026-11-23"}), "the cell is of 2026-11-22"),
     "grid line": (
         rules.CELL,
         lambda lake: lake.write(off(arrival_time=ARRIVAL + timedelta(minutes=14, seconds=30))),
         "to 2026-11-22T10:30:00.123",
     ),
+    "other cell": (
+        rules.CELL,
+        lambda lake: lake.write(ROWS, name={"cell": "20261122T1030Z"}),
+        "arrivals 2026-11-22T10:15:30.123",
+    ),
+    "gap in the log": (
+        rules.LOG,
+        lambda lake: (lake.write(ROWS), lake.write([event(10)], name={"commit": "000002"})),
+        "commit 1 is missing, 2 is there",
+    ),
     "doubled in one object": (rules.DOUBLED, lambda lake: lake.write(off(event_id="event-1")), "2 rows in"),
     "doubled in two": (
         rules.DOUBLED,
         lambda lake: (lake.write(ROWS), lake.write([event(10), event(11, event_id="event-0")])),
-        f"{FIRST_POSITION}.parquet, tributary-events",
+        "2 rows in tributary-events.shardId-000000000002.20261122T1015Z.000000.parquet, tributary-events",
     ),
 }
 
@@ -127,7 +127,7 @@ def test_a_broken_rule_is_found(spark: SparkSession, lake: Lake, case: str) -> N
     write(lake)
     found = [breach for breach in check(spark, lake).breaches if breach.rule == rule]
     assert [value in breach.value for breach in found] == [True]
-    assert found[0].where.startswith("events/date=") or rule == rules.DOUBLED
+    assert found[0].where.startswith("events/date=") or rule in (rules.DOUBLED, rules.LOG)
 
 
 def test_a_sound_lake_has_no_breach(spark: SparkSession, lake: Lake) -> None:
@@ -180,11 +180,10 @@ def test_metadata_and_footer_must_agree() -> None:
 
 
 def test_a_name_reads_back_and_a_foreign_one_is_none() -> None:
-    key = f"events/date=2026-11-22/my.stream.shardId-000000000001.20261122T101530123Z.{FIRST_POSITION}.parquet"
+    key = "events/date=2026-11-22/my.stream.shardId-000000000001.20261122T1015Z.000042.parquet"
+    cell_start = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
     name = ObjectName.of_key(key)
-    assert name == ObjectName(
-        "2026-11-22", "my.stream", "shardId-000000000001", int(ARRIVAL.timestamp() * 1000), FIRST_POSITION
-    )
+    assert name == ObjectName("2026-11-22", "my.stream", "shardId-000000000001", int(cell_start.timestamp()) * 1000, 42)
     for foreign in (key.removesuffix(".parquet"), key.replace("T10", "T25"), key.replace("events/", "rollups/")):
         assert ObjectName.of_key(foreign) is None
 

@@ -1,7 +1,8 @@
 """The rules that every stored object obeys, as pure functions: facts in, breaches out."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ _ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
 }
 
 READABLE = "object is readable as Parquet"
-NAME = "object's name is events/date=…/<stream>.<shard>.<arrival>.<position>.parquet"
+NAME = "object's name is events/date=…/<stream>.<shard>.<cell>.<commit>.parquet"
 SCHEMA = "columns are those of the lake's schema"
 AUDIT_PRESENT = "footer carries the audit"
 AUDIT_METADATA = "S3 metadata and footer carry the same audit"
@@ -30,9 +31,10 @@ AUDIT_ROWS = "rows = the footer's number of rows = written"
 NULLS = "required columns have no nulls"
 VALUES = "values are within the event contract"
 POSITIONS = "positions lie within the audit's first and last"
-FIRST_ROW = "name has the first row's arrival, position and shard"
-DATE = "date partition is the first row's arrival date"
-CELL = "rows arrived within one cell of the time grid"
+SHARD = "rows are of the name's shard"
+DATE = "date partition is the cell's date"
+CELL = "rows arrived within the name's cell of the time grid"
+LOG = "commits of a cell are numbered from 0 without a gap"
 DOUBLED = "event ids are distinct"
 
 #: Every rule, in the order of the table.
@@ -47,9 +49,10 @@ RULES = (
     NULLS,
     VALUES,
     POSITIONS,
-    FIRST_ROW,
+    SHARD,
     DATE,
     CELL,
+    LOG,
     DOUBLED,
 )
 
@@ -78,9 +81,8 @@ class RowFacts:
     """Number of values per column that the event contract does not allow."""
     first_position: str | None
     last_position: str | None
-    first_arrival_ms: int | None
-    """Arrival of the row with the lowest position, in milliseconds since the Unix epoch."""
     min_arrival_ms: int | None
+    """Arrival of the earliest row, in milliseconds since the Unix epoch."""
     max_arrival_ms: int | None
     shards: Sequence[str]
 
@@ -136,8 +138,20 @@ def row_breaches(footer: Footer, rows: RowFacts) -> Iterator[Breach]:
             value = f"rows {rows.first_position} to {rows.last_position}, audit {first} to {last}"
             yield Breach(POSITIONS, key, value)
     name = ObjectName.of_key(key)
-    if name is not None and rows.first_arrival_ms is not None:
-        yield from _name_breaches(name, key, rows, rows.first_arrival_ms)
+    if name is not None:
+        yield from _name_breaches(name, key, rows)
+
+
+def log_breaches(keys: Iterable[str]) -> Iterator[Breach]:
+    """A breach per cell whose commits have a gap: an object is gone, and with it the ids that kept rows single."""
+    logs: defaultdict[ObjectName, list[int]] = defaultdict(list)
+    for name in filter(None, map(ObjectName.of_key, keys)):
+        logs[replace(name, commit=0)].append(name.commit)
+    for log, commits in logs.items():
+        missing = sorted(set(range(max(commits))) - set(commits))
+        if missing:
+            cell = f"{log.stream}.{log.shard} from {_utc(log.cell_start_ms)}"
+            yield Breach(LOG, cell, f"commit {missing[0]} is missing, {max(commits)} is there")
 
 
 def schema_differences(actual: pa.Schema) -> Iterator[str]:
@@ -164,15 +178,13 @@ def type_differences(actual: pa.Schema) -> Iterator[str]:
 _BOUNDS = (schema.FIRST_POSITION, schema.LAST_POSITION)
 
 
-def _name_breaches(name: ObjectName, key: str, rows: RowFacts, first_arrival_ms: int) -> Iterator[Breach]:
-    position = int(rows.first_position or 0)
-    if (name.arrival_ms, name.position, [name.shard]) != (first_arrival_ms, position, list(rows.shards)):
-        found = f"{_utc(first_arrival_ms)}, {position}, {' '.join(rows.shards)}"
-        yield Breach(FIRST_ROW, key, f"first row has {found}")
-    if _utc(first_arrival_ms)[:10] != name.date:
-        yield Breach(DATE, key, f"first row arrived at {_utc(first_arrival_ms)}")
+def _name_breaches(name: ObjectName, key: str, rows: RowFacts) -> Iterator[Breach]:
+    if any(shard != name.shard for shard in rows.shards):
+        yield Breach(SHARD, key, f"rows are of {' '.join(rows.shards)}")
+    if _utc(name.cell_start_ms)[:10] != name.date:
+        yield Breach(DATE, key, f"the cell is of {_utc(name.cell_start_ms)[:10]}")
     bounds = [ms for ms in (rows.min_arrival_ms, rows.max_arrival_ms) if ms is not None]
-    if len({ms // _CELL_MS for ms in bounds}) > 1:
+    if any(ms // _CELL_MS * _CELL_MS != name.cell_start_ms for ms in bounds):
         yield Breach(CELL, key, f"arrivals {' to '.join(map(_utc, bounds))}")
 
 

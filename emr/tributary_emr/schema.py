@@ -62,37 +62,36 @@ AUDIT = (*AUDIT_NUMBERS, VERSION)
 
 _KEY = re.compile(
     r"events/date=(?P<date>\d{4}-\d\d-\d\d)/"
-    r"(?P<stream>[^/]+)\.(?P<shard>[^./]+)\.(?P<arrival>\d{8}T\d{9})Z\.(?P<position>\d+)\.parquet"
+    r"(?P<stream>[^/]+)\.(?P<shard>[^./]+)\.(?P<cell>\d{8}T\d{4})Z\.(?P<commit>\d{6,})\.parquet"
 )
 
 
 @dataclass(frozen=True)
 class ObjectName:
-    """What the key of an `events/` object says about its first row."""
+    """What the key of an `events/` object says: its place in the log of a shard and a cell of the time grid."""
 
     date: str
     stream: str
     shard: str
-    arrival_ms: int
-    """Arrival of the first row, in milliseconds since the Unix epoch."""
-    position: int
+    cell_start_ms: int
+    """Start of the cell in which the rows arrived, in milliseconds since the Unix epoch."""
+    commit: int
+    """Place in the cell's log, from 0."""
 
     @classmethod
     def of_key(cls, key: str) -> "ObjectName | None":
-        """Reads `events/date=…/<stream>.<shard>.<arrival>.<position>.parquet`; `None` for any other key."""
+        """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key."""
         match = _KEY.fullmatch(key)
         if match is None:
             return None
         try:
-            text = match["arrival"]
-            seconds = datetime.fromisoformat(f"{text[:15]}+00:00")
-            milliseconds = int(text[15:])
+            cell_start = datetime.fromisoformat(f"{match['cell']}+00:00")
         except ValueError:
             return None
         return cls(
             date=match["date"],
             stream=match["stream"],
             shard=match["shard"],
-            arrival_ms=int(seconds.timestamp()) * 1000 + milliseconds,
-            position=int(match["position"]),
+            cell_start_ms=int(cell_start.timestamp()) * 1000,
+            commit=int(match["commit"]),
         )

@@ -61,8 +61,9 @@ def validate(
         events.unpersist()
     for footer in readable:
         # No row at all is no group, either.
-        rows = facts.get(footer.stored.key, RowFacts(0, {}, {}, None, None, None, None, None, ()))
+        rows = facts.get(footer.stored.key, RowFacts(0, {}, {}, None, None, None, None, ()))
         breaches += rules.row_breaches(footer, rows)
+    breaches += rules.log_breaches(footer.stored.key for footer in footers)
     sums = {name: sum(_count(footer, name) for footer in footers) for name in _COUNTS}
     return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches)
 
@@ -74,10 +75,8 @@ def with_uri(events: DataFrame) -> DataFrame:
 
 def rows_by_object(events: DataFrame) -> DataFrame:
     """One row per object: its `uri`, and what `RowFacts` needs. `events` is as `with_uri` makes it."""
-    # Unpadded decimal text: the shorter is the smaller. The rest of the struct comes along.
-    by_position = F.struct(
-        F.length("position").alias("digits"), "position", F.unix_millis("arrival_time").alias("arrival_ms")
-    )
+    # Unpadded decimal text: the shorter is the smaller.
+    by_position = F.struct(F.length("position").alias("digits"), "position")
     return events.groupBy("uri").agg(
         F.count("*").alias("rows"),
         *(F.count_if(F.col(name).isNull()).alias(f"null_{name}") for name in _REQUIRED),
@@ -170,14 +169,12 @@ def _off_contract() -> dict[str, Column]:
 
 
 def _row_facts(row: Row) -> RowFacts:
-    first, last = row["first"], row["last"]
     return RowFacts(
         rows=row["rows"],
         nulls={name: row[f"null_{name}"] for name in _REQUIRED},
         off_contract={name: row[f"off_{name}"] for name in _off_contract()},
-        first_position=first["position"],
-        last_position=last["position"],
-        first_arrival_ms=first["arrival_ms"],
+        first_position=row["first"]["position"],
+        last_position=row["last"]["position"],
         min_arrival_ms=row["min_arrival_ms"],
         max_arrival_ms=row["max_arrival_ms"],
         shards=row["shards"],

@@ -112,7 +112,16 @@ fn a_good_event_breaks_no_rule() {
 
 #[test]
 fn every_defect_breaks_the_rule_that_it_names_and_no_other() {
-    for defect in DEFECTS {
+    // Whether bytes can be unpacked is the pipeline's to say, in tests/pipeline.rs.
+    let packed = [
+        Reason::CorruptAggregate,
+        Reason::CorruptCompression,
+        Reason::PayloadTooLarge,
+    ];
+    for defect in DEFECTS
+        .iter()
+        .filter(|defect| !packed.contains(&defect.reason))
+    {
         assert_eq!(
             broken_rules(&defect.spoil(&good_event())),
             [defect.reason],

@@ -1,9 +1,11 @@
 //! The pipeline does with every generated record what the ledger says that it must.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use jiff::Timestamp;
+use pipeline::decode;
 use pipeline::filter::Filter;
 use pipeline::parse::parse;
-use producer::generate::{Generator, Outcome, Settings, Shares};
+use producer::generate::{Generator, Outcome, Record, Settings, Shares};
 use proptest::prelude::*;
 
 /// Many of every kind.
@@ -15,16 +17,41 @@ const SHARES: Shares = Shares {
     test_events: 0.1,
 };
 
+/// The records as Lambda delivers them.
+fn lambda_event(records: &[Record], arrival: Timestamp) -> Vec<u8> {
+    let record = |(position, record): (usize, &Record)| {
+        serde_json::json!({
+            "kinesis": {
+                "partitionKey": &*record.partition_key,
+                "sequenceNumber": position.to_string(),
+                "data": BASE64_STANDARD.encode(&record.payload),
+                "approximateArrivalTimestamp": arrival.as_second(),
+            },
+            "eventID": format!("shardId-000000000000:{position}"),
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/events",
+        })
+    };
+    let records: Vec<_> = records.iter().enumerate().map(record).collect();
+    serde_json::to_vec(&serde_json::json!({ "Records": records })).expect("JSON")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn the_parser_agrees_with_the_ledger_about_every_record(seed in any::<u64>()) {
+    fn the_pipeline_agrees_with_the_ledger_about_every_record(seed in any::<u64>()) {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
         let mut generator = Generator::new(&Settings { seed, devices: 50, shares: SHARES });
-        for _ in 0..2_000 {
-            let record = generator.next_record(now);
-            let (outcome, reason) = match parse(&record.payload, now.as_millisecond()) {
+        let records: Vec<_> = (0..2_000).map(|_| generator.next_record(now)).collect();
+        let event = lambda_event(&records, now);
+        let batch = decode::kinesis(&event).expect("a Lambda event");
+        prop_assert_eq!(batch.len(), records.len());
+        for (decoded, record) in batch.records().zip(&records) {
+            let parsed = match decoded.payload {
+                Ok(payload) => parse(payload, decoded.arrival_ms),
+                Err(rejected) => Err(rejected.clone()),
+            };
+            let (outcome, reason) = match parsed {
                 Ok(row) if Filter::default().drops(&row) => (Outcome::Filtered, None),
                 Ok(_) => (Outcome::Written, None),
                 Err(rejected) => (Outcome::Rejected, Some(rejected.reason)),

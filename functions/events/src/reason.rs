@@ -12,6 +12,9 @@ use serde::Serialize;
     reason = "the README's table of reasons is their documentation"
 )]
 pub enum Reason {
+    CorruptAggregate,
+    CorruptCompression,
+    PayloadTooLarge,
     EmptyRecord,
     InvalidUtf8,
     TooDeep,
@@ -30,7 +33,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
+        Self::CorruptAggregate,
+        Self::CorruptCompression,
+        Self::PayloadTooLarge,
         Self::EmptyRecord,
         Self::InvalidUtf8,
         Self::TooDeep,
@@ -50,6 +56,9 @@ impl Reason {
     /// The name in quarantine lines and in the metric dimension `Reason`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::CorruptAggregate => "corrupt_aggregate",
+            Self::CorruptCompression => "corrupt_compression",
+            Self::PayloadTooLarge => "payload_too_large",
             Self::EmptyRecord => "empty_record",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::TooDeep => "too_deep",

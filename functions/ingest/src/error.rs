@@ -21,24 +21,39 @@ pub struct LakeError {
     pub cause: String,
 }
 
+/// The family of a shard could not be asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("ListShards {stream}: {cause}")]
+pub struct LineageError {
+    /// The stream.
+    pub stream: String,
+    /// Error code and message.
+    pub cause: String,
+}
+
 /// Why a batch, or the rest of it, was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// The lake did not do what it was asked.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The stream did not say from which shards the batch's came, so that the window is not known.
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
     /// Not enough time is left for another request.
     #[error("the deadline is too near for another request to the lake")]
     Deadline,
-    /// Every round met a conflict or an answer that says nothing.
-    #[error("{key} could not be created in {rounds} rounds: {last}")]
+    /// Every create met a name that was taken, or an answer that says nothing.
+    #[error(
+        "{key} could not be created: {taken} times the name was taken, {uncertain} times nobody could say"
+    )]
     NotCreated {
-        /// The key.
+        /// The key that was tried last.
         key: String,
-        /// Rounds tried.
-        rounds: u32,
-        /// How the last round ended.
-        last: String,
+        /// How often another delivery had committed under the name.
+        taken: u32,
+        /// How often there was no answer, or one that says nothing.
+        uncertain: u32,
     },
     /// An object under the name of a row object that cannot be read as one. Going on could write its rows twice.
     #[error("{key} cannot be read back: {cause}")]

@@ -1,17 +1,19 @@
 //! Records → pipeline → lake → `batchItemFailures`. The decisions are [`pipeline::commit`]'s; this does the I/O.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use pipeline::Cell;
-use pipeline::commit::{self, Created, Decision};
+use pipeline::commit::{self, Created, Decision, Setbacks};
 use pipeline::decode::{self, Batch, EnvelopeError};
 use pipeline::dedupe::IdHasher;
 use pipeline::filter::Filter;
-use pipeline::layout::{self, KeyRange};
+use pipeline::layout::ObjectName;
+use pipeline::{Cell, Object, Plan};
 use tokio::time::Instant;
 
 use crate::error::BatchError;
 use crate::lake::Lake;
+use crate::lineage::Lineage;
 use crate::report::Report;
 use crate::window::{Window, Windows};
 
@@ -33,8 +35,9 @@ pub struct Settings {
 
 /// Carries batches into a lake; one per execution environment.
 #[derive(Debug)]
-pub struct Handler<L> {
+pub struct Handler<L, G> {
     lake: L,
+    lineage: G,
     settings: Settings,
     hasher: IdHasher,
     windows: Windows,
@@ -51,13 +54,14 @@ pub struct Outcome {
     pub report: Report,
 }
 
-impl<L: Lake + Sync> Handler<L> {
+impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
     /// `hash_seed` should be random: it keeps producers from choosing ids that collide.
-    pub fn new(lake: L, settings: Settings, hash_seed: u64) -> Self {
+    pub fn new(lake: L, lineage: G, settings: Settings, hash_seed: u64) -> Self {
         let hasher = IdHasher::new(hash_seed);
         let windows = Windows::new(hasher, settings.max_window_ids);
         Self {
             lake,
+            lineage,
             settings,
             hasher,
             windows,
@@ -81,8 +85,9 @@ impl<L: Lake + Sync> Handler<L> {
         let cells = pipeline::cells(batch, self.settings.filter, self.hasher);
         let mut delivery = Delivery {
             lake: &self.lake,
+            lineage: &self.lineage,
             deadline,
-            ranges: window_ranges(batch, self.settings.horizon_ms),
+            arrivals: window_arrivals(batch, self.settings.horizon_ms),
             window: self.windows.of(&batch.stream, &batch.shard),
             report: Report {
                 stream: batch.stream.clone(),
@@ -117,29 +122,27 @@ impl<L: Lake + Sync> Handler<L> {
     }
 }
 
-/// The listing of everything that can hold an id of the batch.
-fn window_ranges(batch: &Batch, horizon_ms: i64) -> Vec<KeyRange> {
+/// When everything arrived that can hold an id of the batch.
+fn window_arrivals(batch: &Batch, horizon_ms: i64) -> RangeInclusive<i64> {
     let arrivals = || batch.records().map(|record| record.arrival_ms);
-    let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else {
-        return Vec::new();
-    };
-    let window = commit::window_arrivals(first, last, horizon_ms);
-    layout::events_ranges(&batch.stream, &batch.shard, &window)
+    let first = arrivals().min().unwrap_or_default();
+    commit::window_arrivals(first, arrivals().max().unwrap_or_default(), horizon_ms)
 }
 
 /// One batch on its way.
-struct Delivery<'h, L> {
+struct Delivery<'h, L, G> {
     lake: &'h L,
+    lineage: &'h G,
     deadline: Instant,
-    ranges: Vec<KeyRange>,
+    arrivals: RangeInclusive<i64>,
     window: &'h mut Window,
     report: Report,
 }
 
-impl<L: Lake + Sync> Delivery<'_, L> {
+impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
     async fn refresh(&mut self) -> Result<(), BatchError> {
         let until = self.time_limit()?;
-        let refresh = self.window.refresh(self.lake, &self.ranges);
+        let refresh = self.window.refresh(self.lake, self.lineage, &self.arrivals);
         let reads = tokio::time::timeout_at(until, refresh)
             .await
             .map_err(|_| BatchError::Deadline)??;
@@ -154,55 +157,59 @@ impl<L: Lake + Sync> Delivery<'_, L> {
             let put = tokio::time::timeout_at(until, self.lake.put(&key, lines));
             put.await.map_err(|_| BatchError::Deadline)??;
         }
-        let mut unanswered: Option<(String, u64)> = None;
-        let mut round = 0;
+        let mut setbacks = Setbacks::default();
+        let mut unanswered: Option<(ObjectName, u64)> = None;
+        let mut plan = cell.plan(self.window.ids());
+        let mut encoded = encode(cell, &plan)?;
         loop {
-            round += 1;
-            let plan = cell.plan(self.window.ids());
-            let encoded = cell
-                .encode(&plan)
-                .map_err(|error| BatchError::Encode(error.to_string()))?;
-            let Some(object) = encoded else {
+            let Some(object) = &encoded else {
                 // Nothing is left to write. If the create that nobody answered made the object, its rows are ours.
-                let ours = unanswered.filter(|(key, _)| self.window.holds(key));
+                let ours = unanswered.filter(|(name, _)| self.window.holds(name));
                 self.report.add_cell(cell, ours.map_or(0, |(_, rows)| rows));
                 return Ok(());
             };
-            let key = object.name.events_key();
-            let bytes = object.body.len() as u64;
-            let until = self.time_limit()?;
-            let audit = object.audit.entries();
-            let create = self.lake.create(&key, object.body, &audit);
-            let created = match tokio::time::timeout_at(until, create).await {
-                Ok(created) => created?,
-                Err(_) => Created::Unknown,
-            };
-            match commit::after_create(created, round) {
+            let name = cell.name(self.window.next_commit(cell.start_ms()));
+            let created = self.create(&name, object).await?;
+            match setbacks.after_create(created) {
                 Decision::Committed => {
-                    self.window.add(key, cell.ids(&plan));
+                    self.window.add(name, cell.ids(&plan));
                     self.report.objects += 1;
-                    self.report.bytes_written += bytes;
+                    self.report.bytes_written += object.body.len() as u64;
                     self.report.add_cell(cell, plan.len() as u64);
                     return Ok(());
                 }
                 Decision::LookAgain { wait_ms } => {
-                    tracing::info!(key, ?created, round, "look_again");
+                    tracing::info!(key = name.events_key(), ?created, ?setbacks, "look_again");
                     self.report.conflicts += u64::from(created == Created::AlreadyExists);
                     if created == Created::Unknown {
-                        unanswered = Some((key, plan.len() as u64));
+                        unanswered = Some((name, plan.len() as u64));
                     }
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                     self.refresh().await?;
                 }
                 Decision::GiveUp => {
-                    let last = format!("{created:?}");
                     return Err(BatchError::NotCreated {
-                        key,
-                        rounds: round,
-                        last,
+                        key: name.events_key(),
+                        taken: setbacks.taken,
+                        uncertain: setbacks.uncertain,
                     });
                 }
             }
+            let remaining = cell.plan(self.window.ids());
+            if remaining != plan {
+                encoded = encode(cell, &remaining)?;
+                plan = remaining;
+            }
+        }
+    }
+
+    async fn create(&self, name: &ObjectName, object: &Object) -> Result<Created, BatchError> {
+        let until = self.time_limit()?;
+        let (key, audit) = (name.events_key(), object.audit.entries());
+        let create = self.lake.create(&key, object.body.clone(), &audit);
+        match tokio::time::timeout_at(until, create).await {
+            Ok(created) => Ok(created?),
+            Err(_) => Ok(Created::Unknown),
         }
     }
 
@@ -214,4 +221,9 @@ impl<L: Lake + Sync> Delivery<'_, L> {
         }
         Ok(self.deadline - ANSWER_RESERVE)
     }
+}
+
+fn encode(cell: &Cell<'_>, plan: &Plan) -> Result<Option<Object>, BatchError> {
+    cell.encode(plan)
+        .map_err(|error| BatchError::Encode(error.to_string()))
 }

@@ -1,12 +1,13 @@
 //! The edge: Lambda handlers that carry shard batches through the [`pipeline`] into the lake.
 //!
-//! [`handler`] does the I/O that the pure core decides on; [`lake`] is the only thing it talks to, so that tests can
-//! put a lake in memory, with faults, behind the same handler. The binaries in `bin/` are wiring.
+//! [`handler`] does the I/O that the pure core decides on; [`lake`] and [`lineage`] are all that it talks to, so
+//! that tests can put a lake in memory, with faults, behind the same handler. The binaries in `bin/` are wiring.
 
 pub mod config;
 pub mod error;
 pub mod handler;
 pub mod lake;
+pub mod lineage;
 pub mod publish;
 pub mod report;
 pub mod start;

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 use crate::handler::{Handler, Outcome, Settings};
 use crate::lake::S3;
+use crate::lineage::Kinesis;
 use crate::publish::{self, Circumstances};
 
 /// Ids held in memory: about 200 MB, in a function of 512 MB.
@@ -34,7 +35,7 @@ pub fn logging() {
 }
 
 /// Credentials, region and endpoint from the environment, as every AWS SDK reads them.
-async fn aws() -> SdkConfig {
+pub async fn aws() -> SdkConfig {
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http_client = Builder::new().tls_provider(provider).build_https();
     aws_config::defaults(BehaviorVersion::latest())
@@ -61,7 +62,8 @@ pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
         max_window_ids: MAX_WINDOW_IDS,
     };
     let hash_seed = std::hash::RandomState::new().build_hasher().finish();
-    let handler = Handler::new(S3::new(&aws, config.bucket), settings, hash_seed);
+    let lake = S3::new(&aws, config.bucket);
+    let handler = Handler::new(lake, Kinesis::new(&aws), settings, hash_seed);
     // Lambda sends an environment one event at a time; the lock is never waited for.
     let environment = tokio::sync::Mutex::new(Environment {
         handler,
@@ -97,7 +99,7 @@ pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
 }
 
 struct Environment {
-    handler: Handler<S3>,
+    handler: Handler<S3, Kinesis>,
     cold: bool,
 }
 

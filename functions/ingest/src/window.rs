@@ -1,15 +1,17 @@
 //! The dedupe window: the event ids of the row objects around a batch, kept while the environment is warm and
 //! rebuilt from the lake when it is not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use pipeline::dedupe::{IdHash, IdHasher, ObjectNumber, SeenIds};
-use pipeline::layout::{KeyRange, ObjectName};
+use pipeline::layout::{self, ObjectName};
 use pipeline::recover::{self, RecoverError};
 
-use crate::error::BatchError;
+use crate::error::{BatchError, LakeError};
 use crate::lake::{Lake, Listed};
+use crate::lineage::Lineage;
 
 /// Suffix reads under way at once while a window is rebuilt.
 const CONCURRENT_READS: usize = 16;
@@ -44,24 +46,49 @@ impl Windows {
         let hasher = self.hasher;
         self.by_shard
             .entry(key)
-            .or_insert_with(|| Window::new(hasher))
+            .or_insert_with(|| Window::new(stream, shard, hasher))
     }
 }
 
 /// What is committed around the last batch of one shard.
 #[derive(Debug)]
 pub struct Window {
+    stream: String,
+    shard: String,
+    /// `None` until asked for: they never change.
+    ancestors: Option<Vec<Ancestor>>,
     ids: SeenIds,
-    objects: HashMap<String, ObjectNumber>,
+    objects: BTreeMap<ObjectName, ObjectNumber>,
     next_number: ObjectNumber,
     hasher: IdHasher,
 }
 
-impl Window {
-    fn new(hasher: IdHasher) -> Self {
+/// A shard from which the window's came.
+#[derive(Debug)]
+struct Ancestor {
+    shard: String,
+    /// Nothing arrived in it from here on, in milliseconds since the Unix epoch: all that it held was delivered before
+    /// its children, so a listing that was empty stays so.
+    empty_from_ms: Option<i64>,
+}
+
+impl Ancestor {
+    fn new(shard: String) -> Self {
         Self {
+            shard,
+            empty_from_ms: None,
+        }
+    }
+}
+
+impl Window {
+    fn new(stream: &str, shard: &str, hasher: IdHasher) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            shard: shard.to_owned(),
+            ancestors: None,
             ids: SeenIds::default(),
-            objects: HashMap::new(),
+            objects: BTreeMap::new(),
             next_number: 0,
             hasher,
         }
@@ -73,66 +100,112 @@ impl Window {
     }
 
     /// Whether the object is known to be committed.
-    pub fn holds(&self, key: &str) -> bool {
-        self.objects.contains_key(key)
+    pub fn holds(&self, name: &ObjectName) -> bool {
+        self.objects.contains_key(name)
     }
 
-    /// Brings the window up to what the lake holds in `ranges`: forgets objects outside, reads those that are new.
+    /// The first free place in the log of a cell, as far as the lake has been looked at. Not the one after the last:
+    /// a listing is no snapshot, and might hold a later object without an earlier one.
+    pub fn next_commit(&self, cell_start_ms: i64) -> u32 {
+        let place = |commit| ObjectName {
+            stream: self.stream.clone(),
+            shard: self.shard.clone(),
+            cell_start_ms,
+            commit,
+        };
+        let log = self.objects.range(place(0)..=place(u32::MAX));
+        let taken = log.zip(0..).take_while(|((name, _), n)| name.commit == *n);
+        taken.map(|(_, n)| n + 1).last().unwrap_or(0)
+    }
+
+    /// Brings the window up to what the lake holds of the shard and its ancestors in the cells that `arrivals`
+    /// (milliseconds) touch: forgets objects outside, reads those that are new.
     ///
     /// It lists the whole window every time instead of what is newer than the last name seen. An object can appear
-    /// *before* one that is known (parallel batches of one shard, a replay), and a listing page has room for a
-    /// thousand names at the same price.
+    /// *before* one that is known (a replay, a batch that was held up), and a listing page has room for a thousand
+    /// names at the same price.
     ///
     /// Returns the number of objects read.
     pub async fn refresh(
         &mut self,
         lake: &impl Lake,
-        ranges: &[KeyRange],
+        lineage: &impl Lineage,
+        arrivals: &RangeInclusive<i64>,
     ) -> Result<usize, BatchError> {
-        let mut listed = Vec::new();
-        for range in ranges {
-            listed.extend(lake.list(range).await?);
+        let mut listed = list(lake, &self.stream, &self.shard, arrivals).await?;
+        if self.ancestors.is_none() {
+            let shards = lineage.ancestors(&self.stream, &self.shard).await?;
+            self.ancestors = Some(shards.into_iter().map(Ancestor::new).collect());
         }
-        // Another program's file among ours has no name of ours; its rows are not ours to judge.
-        listed.retain(|object| ObjectName::of_events_key(&object.key).is_some());
+        for ancestor in self.ancestors.iter_mut().flatten() {
+            let from_ms = *arrivals.start();
+            if ancestor
+                .empty_from_ms
+                .is_some_and(|empty_from_ms| empty_from_ms <= from_ms)
+            {
+                continue;
+            }
+            let objects = list(lake, &self.stream, &ancestor.shard, arrivals).await?;
+            if objects.is_empty() {
+                ancestor.empty_from_ms = Some(from_ms);
+            }
+            listed.extend(objects);
+        }
         self.forget_all_but(&listed);
-        listed.retain(|object| !self.objects.contains_key(&object.key));
+        listed.retain(|name, _| !self.objects.contains_key(name));
         let hasher = self.hasher;
         let mut read = futures::stream::iter(listed)
-            .map(|object| async move {
+            .map(|(name, object)| async move {
                 let ids = read_ids(lake, &object, hasher).await?;
-                Ok::<_, BatchError>((object.key, ids))
+                Ok::<_, BatchError>((name, ids))
             })
             .buffer_unordered(CONCURRENT_READS);
-        let mut objects_read = 0;
-        let (ids, objects, next_number) = (&mut self.ids, &mut self.objects, &mut self.next_number);
-        while let Some((key, object_ids)) = read.try_next().await? {
-            ids.insert(*next_number, object_ids);
-            objects.insert(key, *next_number);
-            *next_number = next_number.wrapping_add(1);
-            objects_read += 1;
+        let (mut objects_read, mut result) = (0, Ok(()));
+        while let Some(object) = read.next().await {
+            match object {
+                Ok((name, ids)) => {
+                    self.add(name, ids);
+                    objects_read += 1;
+                }
+                // The others are read all the same: the next try has less to do.
+                Err(error) => result = result.and(Err(error)),
+            }
         }
-        Ok(objects_read)
+        result.map(|()| objects_read)
     }
 
-    /// Adds an object that this environment has just committed.
-    pub fn add(&mut self, key: String, ids: impl IntoIterator<Item = IdHash>) {
+    /// Adds an object that is committed.
+    pub fn add(&mut self, name: ObjectName, ids: impl IntoIterator<Item = IdHash>) {
         self.ids.insert(self.next_number, ids);
-        self.objects.insert(key, self.next_number);
+        self.objects.insert(name, self.next_number);
         self.next_number = self.next_number.wrapping_add(1);
     }
 
-    fn forget_all_but(&mut self, listed: &[Listed]) {
-        let keep: HashMap<String, ObjectNumber> = listed
-            .iter()
-            .filter_map(|object| self.objects.remove_entry(&object.key))
-            .collect();
-        let forgotten = !std::mem::replace(&mut self.objects, keep).is_empty();
-        if forgotten {
-            let numbers: std::collections::HashSet<_> = self.objects.values().copied().collect();
+    fn forget_all_but(&mut self, listed: &BTreeMap<ObjectName, Listed>) {
+        let held = self.objects.len();
+        self.objects.retain(|name, _| listed.contains_key(name));
+        if self.objects.len() < held {
+            let numbers: HashSet<_> = self.objects.values().copied().collect();
             self.ids.retain(|object| numbers.contains(&object));
         }
     }
+}
+
+/// The row objects of a shard. Another program's file among ours has no name of ours; its rows are not ours to judge.
+async fn list(
+    lake: &impl Lake,
+    stream: &str,
+    shard: &str,
+    arrivals: &RangeInclusive<i64>,
+) -> Result<BTreeMap<ObjectName, Listed>, LakeError> {
+    let mut listed = BTreeMap::new();
+    for range in layout::events_ranges(stream, shard, arrivals) {
+        let objects = lake.list(&range).await?.into_iter();
+        listed.extend(
+            objects.filter_map(|object| Some((ObjectName::of_events_key(&object.key)?, object))),
+        );
+    }
+    Ok(listed)
 }
 
 /// One suffix-range GET, or a second one if the ids begin before the first guess. An object that is gone since the

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    MINUTE, NOON, Record, SECOND, committed, committed_ids, deliver, environment, event, garbage,
-    record,
+    Ancestors, MINUTE, NOON, Record, SECOND, SETTINGS, committed, committed_ids, deliver,
+    environment, event, garbage, record,
 };
 use ingest::error::{BatchError, LakeError};
+use ingest::handler::Handler;
 use ingest::lake::{Lake, Listed, Memory};
 use pipeline::commit::Created;
-use pipeline::layout::KeyRange;
+use pipeline::layout::{KeyRange, ObjectName};
 use tokio::time::Instant;
 
 /// What a [`Faulty`] lake does instead of an operation, once.
@@ -219,6 +220,85 @@ async fn a_create_that_finds_its_name_taken_looks_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn overlapping_deliveries_that_begin_at_different_records_meet_in_the_log_of_the_cell() {
+    let memory = Memory::default();
+    let records = [
+        record(1, NOON, "a"),
+        record(2, NOON, "b"),
+        record(3, NOON, "c"),
+    ];
+    let lake = Faulty {
+        winner: records[1..].to_vec(),
+        ..Faulty::on(&memory, &[Fault::CreateOvertaken])
+    };
+    let outcome = deliver(&mut environment(&lake), &records[..2]).await;
+    assert_eq!((outcome.report.conflicts, outcome.report.written), (1, 1));
+    assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
+    let commits: Vec<_> = committed(&memory)
+        .into_keys()
+        .map(|key| ObjectName::of_events_key(&key).expect("a name").commit)
+        .collect();
+    assert_eq!(commits, [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_a_listing_left_out_is_tried_before_those_after_it() {
+    let memory = Memory::default();
+    deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
+    let (key, body) = memory.objects().pop_first().expect("an object");
+    let mut later = ObjectName::of_events_key(&key).expect("a name");
+    later.commit = 2;
+    memory.put(&later.events_key(), body).await.expect("memory");
+    deliver(&mut environment(memory.clone()), &[record(2, NOON, "b")]).await;
+    let keys: Vec<_> = committed(&memory).into_keys().collect();
+    assert!(keys[1].ends_with(".000001.parquet"), "{keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_that_straddles_a_reshard_is_dropped() {
+    let memory = Memory::default();
+    deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
+    let (key, parent) = memory.objects().pop_first().expect("an object");
+    let lake = Faulty::default();
+    let parent_key = key.replace("shardId-000000000000", "shardId-parent");
+    lake.memory.put(&parent_key, parent).await.expect("memory");
+    let mut child = child(&lake);
+    let outcome = deliver(&mut child, &[record(2, NOON, "a"), record(3, NOON, "b")]).await;
+    assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
+    assert_eq!(committed_ids(&lake.memory), ["a", "b"]);
+    assert_eq!(lake.requests(), ["LIST", "LIST", "GET", "CREATE"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_is_listed_until_its_listing_is_empty() {
+    let lake = Faulty::default();
+    let mut child = child(&lake);
+    deliver(&mut child, &[record(1, NOON, "a")]).await;
+    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE"]);
+    deliver(&mut child, &[record(2, NOON, "b")]).await;
+    assert_eq!(lake.requests(), ["LIST", "CREATE"]);
+    // A replay goes further back than the listing did.
+    deliver(&mut child, &[record(0, NOON - 15 * MINUTE, "c")]).await;
+    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE"]);
+}
+
+fn child(lake: &Faulty) -> Handler<&Faulty, Ancestors> {
+    let ancestors = Ancestors(Ok(vec!["shardId-parent".to_owned()]));
+    Handler::new(lake, ancestors, SETTINGS, 7)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_parents_are_not_known_commits_nothing() {
+    let memory = Memory::default();
+    let mut handler = Handler::new(memory.clone(), Ancestors(Err("throttled")), SETTINGS, 7);
+    let outcome = deliver(&mut handler, &[record(1, NOON, "a")]).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    let error = outcome.error.expect("an error").to_string();
+    assert_eq!(error, "ListShards s: throttled");
+    assert!(memory.objects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_create_whose_answer_is_lost_is_found_in_the_lake() {
     let lake = Faulty::new(&[Fault::CreateUnanswered]);
     let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
@@ -247,7 +327,7 @@ async fn after_a_few_rounds_the_batch_is_handed_back_whole() {
     assert!(
         matches!(
             outcome.error,
-            Some(BatchError::NotCreated { rounds: 5, .. })
+            Some(BatchError::NotCreated { uncertain: 5, .. })
         ),
         "{:?}",
         outcome.error

@@ -69,7 +69,7 @@ fn simulate(seed: u64, mutant: Mutant) -> (Result<(), String>, String) {
         let lake = SimulatedLake::new(rng.random(), faults, mutant, trace.clone());
         let result = driver::deliver(&stream, &lake, &mut rng, faults, poison, &trace).await;
         (
-            result.and_then(|()| invariants::at_rest(&stream, &lake)),
+            result.and_then(|in_order| invariants::at_rest(&stream, &lake, in_order)),
             trace.text(),
         )
     })
@@ -143,6 +143,16 @@ fn an_empty_window_is_caught() {
 #[test]
 fn a_key_named_by_the_batchs_bounds_is_caught() {
     assert_caught(Mutant::BoundsNamedKey);
+}
+
+#[test]
+fn a_key_named_by_the_first_row_is_caught() {
+    assert_caught(Mutant::FirstRowNamedKey);
+}
+
+#[test]
+fn a_window_without_the_parents_is_caught() {
+    assert_caught(Mutant::NoAncestors);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Observed facts → decision, for the commit of one object. No I/O, no clock: the handler does what it is told.
 //!
-//! The lake is the log. An object is committed by a single create that succeeds only where no object of that name
-//! exists (`PutObject` with `If-None-Match: *`), so it is atomic and nothing is ever overwritten. Everything that
-//! is not a plain yes is answered the same way: look at the lake again, recompute, try what then remains.
+//! The lake is the log. The row objects of a shard and a grid cell are numbered, and number `n` is committed by a single
+//! create that succeeds only where no object of that name exists (`PutObject` with `If-None-Match: *`), so it is
+//! atomic and nothing is ever overwritten. Whoever creates `n` has read the ids of `0..n` and leaves their rows out. As
+//! a record's arrival never changes, all deliveries of it meet in the same log, and one of them is first: however
+//! they overlap, its row is written once. Everything that is not a plain yes is answered the same way: look at the
+//! lake again, recompute, try what then remains.
 
 use std::ops::RangeInclusive;
 
@@ -13,8 +16,8 @@ use crate::layout::cell_start;
 pub enum Created {
     /// This very request made the object.
     Yes,
-    /// An object of that name exists (HTTP 412): another delivery of these records was first, or an earlier try of
-    /// ours whose answer was lost.
+    /// An object of that name exists (HTTP 412): another delivery has committed to this cell since the last look, or
+    /// an earlier try of ours whose answer was lost.
     AlreadyExists,
     /// Another create of that name is under way (HTTP 409).
     Conflict,
@@ -36,25 +39,44 @@ pub enum Decision {
     GiveUp,
 }
 
-/// How many creates are tried for one cell before the batch is handed back to Lambda.
-pub const MAX_ROUNDS: u32 = 5;
+/// The creates of one cell in one delivery that were no plain yes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setbacks {
+    /// How often the name was taken.
+    pub taken: u32,
+    /// How often nobody could say.
+    pub uncertain: u32,
+}
 
-/// Decides what follows the `round`th create of a cell, counted from 1.
-pub fn after_create(created: Created, round: u32) -> Decision {
-    match created {
-        Created::Yes => Decision::Committed,
-        _ if round >= MAX_ROUNDS => Decision::GiveUp,
-        // The lake has the answer already.
-        Created::AlreadyExists => Decision::LookAgain { wait_ms: 0 },
-        Created::Conflict | Created::Unknown => Decision::LookAgain {
-            wait_ms: 50 << round,
-        },
+/// How often a name may be taken before the batch is handed back to Lambda. Each time another delivery got on, so this
+/// is for many deliveries of one shard at once: Lambda has at most ten.
+pub const MAX_TAKEN: u32 = 20;
+/// How many creates may stay uncertain before the batch is handed back to Lambda.
+pub const MAX_UNCERTAIN: u32 = 5;
+
+impl Setbacks {
+    /// Decides what follows a create, and counts it.
+    pub fn after_create(&mut self, created: Created) -> Decision {
+        match created {
+            Created::Yes => return Decision::Committed,
+            Created::AlreadyExists => self.taken += 1,
+            Created::Conflict | Created::Unknown => self.uncertain += 1,
+        }
+        if self.taken >= MAX_TAKEN || self.uncertain >= MAX_UNCERTAIN {
+            return Decision::GiveUp;
+        }
+        let wait_ms = match created {
+            // The lake has the answer already.
+            Created::Yes | Created::AlreadyExists => 0,
+            Created::Conflict | Created::Unknown => 50 << self.uncertain,
+        };
+        Decision::LookAgain { wait_ms }
     }
 }
 
-/// The arrival times (milliseconds) of the objects that can hold an id of a batch, or one that a producer sent twice
-/// within `horizon_ms`. The lower bound goes down to the grid, because an object's name is its first row's arrival
-/// and its last row may be one cell-length later; the upper bound serves replays from an earlier position.
+/// The arrival times (milliseconds) of the rows that can hold an id of a batch, or one that a producer sent twice
+/// within `horizon_ms`. Objects are found by their cells, so whole cells are looked at. The upper bound serves replays
+/// from an earlier position.
 pub fn window_arrivals(
     first_arrival_ms: i64,
     last_arrival_ms: i64,
@@ -72,52 +94,52 @@ mod tests {
     #[test]
     fn only_a_plain_yes_commits() {
         for created in [Created::AlreadyExists, Created::Conflict, Created::Unknown] {
-            for round in 1..=MAX_ROUNDS {
-                assert_ne!(
-                    after_create(created, round),
-                    Decision::Committed,
-                    "{created:?} in round {round}"
-                );
+            let mut setbacks = Setbacks::default();
+            for _ in 0..MAX_TAKEN {
+                assert_ne!(setbacks.after_create(created), Decision::Committed);
             }
+            assert_eq!(setbacks.after_create(Created::Yes), Decision::Committed);
         }
-        assert_eq!(after_create(Created::Yes, MAX_ROUNDS), Decision::Committed);
     }
 
     #[test]
-    fn a_cell_is_handed_back_after_a_few_rounds() {
+    fn a_name_that_is_taken_is_answered_at_once_and_not_for_ever() {
+        let mut setbacks = Setbacks::default();
+        for _ in 1..MAX_TAKEN {
+            assert_eq!(
+                setbacks.after_create(Created::AlreadyExists),
+                Decision::LookAgain { wait_ms: 0 }
+            );
+        }
         assert_eq!(
-            after_create(Created::AlreadyExists, MAX_ROUNDS - 1),
-            Decision::LookAgain { wait_ms: 0 }
-        );
-        assert_eq!(
-            after_create(Created::AlreadyExists, MAX_ROUNDS),
+            setbacks.after_create(Created::AlreadyExists),
             Decision::GiveUp
         );
     }
 
     #[test]
     fn waiting_for_an_uncertain_create_grows_and_stays_under_two_seconds() {
-        let waits: Vec<_> = (1..MAX_ROUNDS)
-            .map(|round| match after_create(Created::Unknown, round) {
+        let mut setbacks = Setbacks::default();
+        let waits: Vec<_> = (1..MAX_UNCERTAIN)
+            .map(|_| match setbacks.after_create(Created::Unknown) {
                 Decision::LookAgain { wait_ms } => wait_ms,
                 other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(waits, [100, 200, 400, 800]);
+        assert_eq!(setbacks.after_create(Created::Conflict), Decision::GiveUp);
     }
 
     proptest! {
         #[test]
-        fn the_window_reaches_every_object_that_holds_a_row_within_the_horizon(
+        fn the_window_reaches_the_cell_of_every_row_within_the_horizon(
             first in 0_i64..10 * CELL_MS, length in 0_i64..CELL_MS, horizon in 0_i64..4 * CELL_MS,
-            into_window in 0.0..=1.0, into_cell in 0_i64..CELL_MS,
+            into_window in 0.0..=1.0,
         ) {
             let window = window_arrivals(first, first + length, horizon);
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a point of a range")]
             let row = first - horizon + ((length + 2 * horizon) as f64 * into_window) as i64;
-            // An object's first row arrived in the same cell as every other row of it, and not after it.
-            let name = cell_start(row) + into_cell.min(row - cell_start(row));
-            prop_assert!(window.contains(&name));
+            prop_assert!(window.contains(&cell_start(row)));
         }
     }
 }

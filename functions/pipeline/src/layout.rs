@@ -1,12 +1,13 @@
 //! Every S3 key and the time grid; the only place that formats or parses one.
 //!
 //! ```text
-//! events/date=2026-11-22/<stream>.<shard>.<arrival>.<position>.parquet
+//! events/date=2026-11-22/<stream>.<shard>.<cell>.<commit>.parquet
 //! quarantine/date=2026-11-22/<stream>.<shard>.<first position>-<last position>.jsonl
 //! ```
 //!
-//! A name says which records an object starts with, never when or by whom it was written. Within a shard, names
-//! sort by arrival.
+//! The row objects of a shard whose records arrived in one cell of the time grid are a log: commit 0, commit 1, and
+//! so on. A name says which place of which log an object has, never when or by whom it was written. Within a shard,
+//! names sort by arrival.
 
 use std::ops::RangeInclusive;
 
@@ -37,10 +38,10 @@ pub struct ObjectName {
     pub stream: String,
     /// Shard id or partition number.
     pub shard: String,
-    /// Arrival of the first row, in milliseconds since the Unix epoch.
-    pub arrival_ms: i64,
-    /// Position of the first row, padded with zeros.
-    pub position: String,
+    /// Start of the grid cell in which the rows arrived, in milliseconds since the Unix epoch.
+    pub cell_start_ms: i64,
+    /// Place in the cell's log, from 0.
+    pub commit: u32,
 }
 
 impl ObjectName {
@@ -49,14 +50,14 @@ impl ObjectName {
         let Self {
             stream,
             shard,
-            arrival_ms,
-            position,
+            cell_start_ms,
+            commit,
         } = self;
-        let arrival = utc(*arrival_ms);
+        let cell = utc(*cell_start_ms);
         format!(
-            "{EVENTS}date={}/{stream}.{shard}.{}.{position}.parquet",
-            arrival.date(),
-            compact(arrival)
+            "{EVENTS}date={}/{stream}.{shard}.{}.{commit:06}.parquet",
+            cell.date(),
+            compact(cell)
         )
     }
 
@@ -67,16 +68,16 @@ impl ObjectName {
             .strip_prefix("date=")?
             .split_once('/')?;
         let mut parts = name.strip_suffix(".parquet")?.rsplitn(4, '.');
-        let (position, arrival, shard, stream) =
+        let (commit, cell, shard, stream) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let name = Self {
             stream: stream.to_owned(),
             shard: shard.to_owned(),
-            arrival_ms: parse_compact(arrival)?,
-            position: position.to_owned(),
+            cell_start_ms: parse_compact(cell)?,
+            commit: commit.parse().ok()?,
         };
-        let is_number = !position.is_empty() && position.bytes().all(|byte| byte.is_ascii_digit());
-        (is_number && name.events_key() == key).then_some(name)
+        (cell_start(name.cell_start_ms) == name.cell_start_ms && name.events_key() == key)
+            .then_some(name)
     }
 }
 
@@ -111,9 +112,12 @@ pub struct KeyRange {
     pub end: String,
 }
 
-/// The row objects of a shard whose names lie in `arrivals` (milliseconds): one range per UTC day, in order.
+/// The row objects of a shard in the cells that `arrivals` (milliseconds) touch: one range per UTC day, in order.
 pub fn events_ranges(stream: &str, shard: &str, arrivals: &RangeInclusive<i64>) -> Vec<KeyRange> {
-    let (from, to) = (utc(*arrivals.start()), utc(*arrivals.end()));
+    let (from, to) = (
+        utc(cell_start(*arrivals.start())),
+        utc(cell_start(*arrivals.end())),
+    );
     let mut ranges = Vec::new();
     let mut day = from.date();
     while day <= to.date() {
@@ -150,17 +154,15 @@ fn utc(ms: i64) -> DateTime {
     Offset::UTC.to_datetime(timestamp)
 }
 
-/// `20261122T101530123Z`
+/// `20261122T1015Z`
 fn compact(time: DateTime) -> String {
     format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}{:03}Z",
+        "{:04}{:02}{:02}T{:02}{:02}Z",
         time.year(),
         time.month(),
         time.day(),
         time.hour(),
-        time.minute(),
-        time.second(),
-        time.millisecond()
+        time.minute()
     )
 }
 
@@ -173,8 +175,8 @@ fn parse_compact(text: &str) -> Option<i64> {
         part(6..8)?,
         part(9..11)?,
         part(11..13)?,
-        part(13..15)?,
-        i32::from(number(15..18)?) * 1_000_000,
+        0,
+        0,
     )
     .ok()?;
     Some(Offset::UTC.to_timestamp(time).ok()?.as_millisecond())
@@ -187,21 +189,20 @@ mod tests {
 
     const NOON: i64 = 1_795_348_800_000; // 2026-11-22T12:00:00Z
 
-    fn name(arrival_ms: i64) -> ObjectName {
+    fn name(arrival_ms: i64, commit: u32) -> ObjectName {
         ObjectName {
             stream: "tributary.events".into(),
             shard: "shardId-000000000003".into(),
-            arrival_ms,
-            position: padded("4959", KINESIS_POSITION_DIGITS),
+            cell_start_ms: cell_start(arrival_ms),
+            commit,
         }
     }
 
     #[test]
-    fn an_events_key_reads_as_the_design_has_it() {
+    fn an_events_key_names_the_cell_and_the_place_in_its_log() {
         assert_eq!(
-            name(NOON + 7).events_key(),
-            "events/date=2026-11-22/tributary.events.shardId-000000000003.20261122T120000007Z.\
-             00000000000000000000000000000000000000000000000000004959.parquet"
+            name(NOON + 7, 42).events_key(),
+            "events/date=2026-11-22/tributary.events.shardId-000000000003.20261122T1200Z.000042.parquet"
         );
     }
 
@@ -222,13 +223,13 @@ mod tests {
             [
                 KeyRange {
                     prefix: "events/date=2026-11-22/s.a.".into(),
-                    start_after: "events/date=2026-11-22/s.a.20261122T235959999Z".into(),
+                    start_after: "events/date=2026-11-22/s.a.20261122T2345Z".into(),
                     end: "events/date=2026-11-22/s.a.~".into(),
                 },
                 KeyRange {
                     prefix: "events/date=2026-11-23/s.a.".into(),
                     start_after: "events/date=2026-11-23/s.a.".into(),
-                    end: "events/date=2026-11-23/s.a.20261123T000000001Z~".into(),
+                    end: "events/date=2026-11-23/s.a.20261123T0000Z~".into(),
                 },
             ]
         );
@@ -238,9 +239,12 @@ mod tests {
     fn keys_that_are_not_ours_have_no_name() {
         for key in [
             "events/date=2026-11-22/part-00000.parquet",
-            "events/date=2026-11-23/s.a.20261122T120000007Z.0001.parquet",
-            "events/date=2026-11-22/s.a.20261122T120000007Z..parquet",
-            "events/date=2026-11-22/s.a.20261322T120000007Z.0001.parquet",
+            "events/date=2026-11-23/s.a.20261122T1200Z.000001.parquet",
+            "events/date=2026-11-22/s.a.20261122T1200Z..parquet",
+            "events/date=2026-11-22/s.a.20261122T1200Z.1.parquet",
+            "events/date=2026-11-22/s.a.20261122T1200Z.+00001.parquet",
+            "events/date=2026-11-22/s.a.20261122T1207Z.000001.parquet",
+            "events/date=2026-11-22/s.a.20261322T1200Z.000001.parquet",
             "reports/x.csv",
             "",
         ] {
@@ -250,27 +254,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in 0_i64..253_402_300_800_000) {
-            let name = name(arrival_ms);
+        fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in 0_i64..253_402_300_800_000, commit: u32) {
+            let name = name(arrival_ms, commit);
             prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name));
         }
 
         #[test]
-        fn names_of_a_shard_sort_by_arrival(a in 0_i64..253_402_300_800_000, b in 0_i64..253_402_300_800_000) {
-            prop_assert_eq!(name(a).events_key().cmp(&name(b).events_key()), a.cmp(&b));
+        fn names_of_a_shard_sort_by_cell_and_commit(
+            a in (0_i64..253_402_300_800_000, 0_u32..1_000_000), b in (0_i64..253_402_300_800_000, 0_u32..1_000_000)
+        ) {
+            let (a, b) = (name(a.0, a.1), name(b.0, b.1));
+            prop_assert_eq!(a.events_key().cmp(&b.events_key()), a.cmp(&b));
         }
 
         #[test]
-        fn a_range_holds_exactly_the_names_that_arrived_in_it(
-            from in 0_i64..200_000_000, length in 0_i64..200_000_000, arrival in 0_i64..500_000_000
+        fn a_range_holds_exactly_the_cells_that_it_touches(
+            from in 0_i64..200_000_000, length in 0_i64..200_000_000, arrival in 0_i64..500_000_000, commit: u32
         ) {
-            let name = name(arrival);
+            let name = name(arrival, commit);
             let key = name.events_key();
             let ranges = events_ranges(&name.stream, &name.shard, &(from..=from + length));
             let listed = ranges.iter().any(|range| {
                 key.starts_with(&range.prefix) && range.start_after < key && key < range.end
             });
-            prop_assert_eq!(listed, (from..=from + length).contains(&arrival));
+            prop_assert_eq!(listed, (cell_start(from)..=from + length).contains(&name.cell_start_ms));
         }
 
         #[test]

@@ -37,6 +37,7 @@ use crate::parse::{Rejected, Row};
 #[derive(Debug)]
 pub struct Cell<'b> {
     batch: &'b Batch<'b>,
+    start_ms: i64,
     /// Indices into the batch, ascending.
     records: Vec<usize>,
     rows: Vec<CellRow<'b>>,
@@ -58,11 +59,9 @@ pub struct Plan {
     rows: Vec<usize>,
 }
 
-/// An object to create.
+/// What a cell commits.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Its name; the key follows from it.
-    pub name: ObjectName,
     /// Parquet.
     pub body: Bytes,
     /// What became of the cell's records; also in the Parquet footer.
@@ -76,17 +75,21 @@ pub struct Object {
 pub fn cells<'b>(batch: &'b Batch<'b>, filter: Filter, hasher: IdHasher) -> Vec<Cell<'b>> {
     let mut cells: BTreeMap<i64, Cell> = BTreeMap::new();
     for (index, record) in batch.records().enumerate() {
-        let cell = cells
-            .entry(layout::cell_start(record.arrival_ms))
-            .or_insert_with(|| Cell {
-                batch,
-                records: Vec::new(),
-                rows: Vec::with_capacity(batch.len() - index),
-                rejected: Vec::new(),
-                filtered: 0,
-            });
+        let start_ms = layout::cell_start(record.arrival_ms);
+        let cell = cells.entry(start_ms).or_insert_with(|| Cell {
+            batch,
+            start_ms,
+            records: Vec::new(),
+            rows: Vec::with_capacity(batch.len() - index),
+            rejected: Vec::new(),
+            filtered: 0,
+        });
         cell.records.push(index);
-        match parse::parse(record.payload, record.arrival_ms) {
+        let parsed = match record.payload {
+            Ok(payload) => parse::parse(payload, record.arrival_ms),
+            Err(rejected) => Err(rejected.clone()),
+        };
+        match parsed {
             Ok(row) if filter.drops(&row) => cell.filtered += 1,
             Ok(row) => cell.rows.push(CellRow {
                 record: index,
@@ -129,6 +132,21 @@ impl Cell<'_> {
         self.rows.len()
     }
 
+    /// Start of the cell on the time grid, in milliseconds since the Unix epoch.
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    /// The name of the object at a place of the cell's log.
+    pub fn name(&self, commit: u32) -> ObjectName {
+        ObjectName {
+            stream: self.batch.stream.clone(),
+            shard: self.batch.shard.clone(),
+            cell_start_ms: self.start_ms,
+            commit,
+        }
+    }
+
     /// Drops the rows whose id the window holds or an earlier row of the cell has.
     pub fn plan(&self, window: &SeenIds) -> Plan {
         let mut first_ones = FirstOnes::new(window, self.rows.len());
@@ -148,23 +166,16 @@ impl Cell<'_> {
     /// # Errors
     /// None that input can cause; the Parquet writer's signature has one.
     pub fn encode(&self, plan: &Plan) -> Result<Option<Object>, parquet::errors::ParquetError> {
-        let Some(&first_row) = plan.rows.first() else {
+        if plan.is_empty() {
             return Ok(None);
-        };
-        let first = self.batch.record(self.rows[first_row].record);
+        }
         let audit = self.audit(plan);
         let rows = plan
             .rows
             .iter()
             .map(|&row| (self.rows[row].record, &self.rows[row].row));
         let body = encode::events(self.batch, rows, &audit)?;
-        let name = ObjectName {
-            stream: self.batch.stream.clone(),
-            shard: self.batch.shard.clone(),
-            arrival_ms: first.arrival_ms,
-            position: layout::padded(first.position, self.batch.position_digits),
-        };
-        Ok(Some(Object { name, body, audit }))
+        Ok(Some(Object { body, audit }))
     }
 
     /// The rejected records as one quarantine object: its key and its JSON lines. `None` if nothing was rejected.

@@ -50,7 +50,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             reason,
             detail: detail.into(),

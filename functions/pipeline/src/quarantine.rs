@@ -13,6 +13,8 @@ struct Line<'a> {
     stream: &'a str,
     shard: &'a str,
     position: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_sequence_number: Option<u32>,
     arrival_time: String,
     partition_key: &'a str,
     reason: &'static str,
@@ -39,11 +41,12 @@ pub(crate) fn object(batch: &Batch, rejected: &[(usize, Rejected)]) -> Option<(S
             stream: &batch.stream,
             shard: &batch.shard,
             position: record.position,
+            sub_sequence_number: record.sub_sequence_number,
             arrival_time: format!("{arrival:.3}"),
             partition_key: record.partition_key,
             reason: reason.name(),
             detail,
-            data: base64_simd::STANDARD.encode_to_string(record.payload),
+            data: base64_simd::STANDARD.encode_to_string(record.sent),
         };
         // Serialising strings cannot fail.
         lines.push_str(&serde_json::to_string(&line).unwrap_or_default());

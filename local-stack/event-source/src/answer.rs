@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::record::{Record, SequenceNumber};
+use crate::record::SequenceNumber;
 
 /// The meaning of an invocation's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,14 @@ pub enum Answer {
     PartialFrom(SequenceNumber),
 }
 
-/// Reads the body that the function answered for `batch`.
+/// Reads the body that the function answered for `batch`, given as records or as their positions.
 ///
 /// Without `ReportBatchItemFailures` every answer is a success.
-pub fn read(body: &[u8], report_batch_item_failures: bool, batch: &[Record]) -> Answer {
+pub fn read(
+    body: &[u8],
+    report_batch_item_failures: bool,
+    batch: &[impl AsRef<SequenceNumber>],
+) -> Answer {
     if !report_batch_item_failures || body.trim_ascii().is_empty() {
         return Answer::Success;
     }
@@ -36,7 +40,10 @@ pub fn read(body: &[u8], report_batch_item_failures: bool, batch: &[Record]) -> 
     }
 }
 
-fn lowest_failure(body: &[u8], batch: &[Record]) -> Result<Option<SequenceNumber>, &'static str> {
+fn lowest_failure(
+    body: &[u8],
+    batch: &[impl AsRef<SequenceNumber>],
+) -> Result<Option<SequenceNumber>, &'static str> {
     let answer: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON")?;
     let answer = match answer {
         Value::Null => return Ok(None),
@@ -54,7 +61,7 @@ fn lowest_failure(body: &[u8], batch: &[Record]) -> Result<Option<SequenceNumber
     let positions: HashMap<&str, usize> = batch
         .iter()
         .enumerate()
-        .map(|(index, record)| (record.sequence_number.as_str(), index))
+        .map(|(index, record)| (record.as_ref().as_str(), index))
         .collect();
     let mut lowest: Option<&SequenceNumber> = None;
     for failure in failures {
@@ -69,7 +76,7 @@ fn lowest_failure(body: &[u8], batch: &[Record]) -> Result<Option<SequenceNumber
         let index = positions
             .get(identifier)
             .ok_or("an itemIdentifier is not in the batch")?;
-        let reported = &batch[*index].sequence_number;
+        let reported = batch[*index].as_ref();
         if lowest.is_none_or(|lowest| reported < lowest) {
             lowest = Some(reported);
         }
@@ -80,6 +87,7 @@ fn lowest_failure(body: &[u8], batch: &[Record]) -> Result<Option<SequenceNumber
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Record;
 
     fn batch(numbers: &[u64]) -> Vec<Record> {
         numbers

@@ -66,6 +66,12 @@ impl fmt::Display for SequenceNumber {
     }
 }
 
+impl AsRef<Self> for SequenceNumber {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
         let (left, right) = (self.significant_digits(), other.significant_digits());
@@ -106,6 +112,12 @@ pub struct Record {
     pub arrival: Millis,
     /// Bytes that the record takes in the invocation payload, with its comma (see [`crate::envelope::Envelope::record_bytes`]).
     pub payload_bytes: usize,
+}
+
+impl AsRef<SequenceNumber> for Record {
+    fn as_ref(&self) -> &SequenceNumber {
+        &self.sequence_number
+    }
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use crate::checkpoint::CheckpointStore;
 use crate::envelope::Envelope;
 use crate::environment::InvocationEnd;
 use crate::function::Function;
+use crate::invocation_record::Discarded;
 use crate::kinesis::{Page, Reader, Stream};
 use crate::lineage::{Lineage, Start};
 use crate::mapping::Mapping;
-use crate::on_failure::{Discarded, OnFailure};
+use crate::on_failure::OnFailure;
 use crate::record::{Millis, Record, SequenceNumber};
 use crate::shard::{Action, Batch, Condition, Outcome, Shard};
 

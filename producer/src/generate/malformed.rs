@@ -8,6 +8,24 @@ use serde::{Deserialize, Serialize};
 /// How deep the record of [`Reason::TooDeep`] nests its arrays.
 const DEPTH: usize = 10_000;
 
+/// Starts a record of the Kinesis Producer Library
+/// (<https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>).
+const AGGREGATE: &[u8] = &[0xF3, 0x89, 0x9A, 0xC2];
+
+/// The MD5 of no bytes.
+const MD5_OF_NOTHING: &[u8] = &[
+    0xD4, 0x1D, 0x8C, 0xD9, 0x8F, 0x00, 0xB2, 0x04, 0xE9, 0x80, 0x09, 0x98, 0xEC, 0xF8, 0x42, 0x7E,
+];
+
+/// Starts a gzip stream (RFC 1952).
+const GZIP: &[u8] = &[0x1F, 0x8B, 0x08];
+
+/// Starts a zstd frame (RFC 8878).
+const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
+
+/// The rest of a zstd frame: no size, a window of 128 KiB, and one block, the last, of 128 Ki spaces.
+const ZSTD_BOMB: &[u8] = &[0x00, 0x38, 0x03, 0x00, 0x10, b' '];
+
 /// One way to break a good event.
 #[derive(Clone, Copy, Debug)]
 pub struct Defect {
@@ -34,7 +52,7 @@ const fn defect(name: &'static str, reason: Reason, spoil: fn(&Event) -> Vec<u8>
 }
 
 /// Every defect; the generator takes them in turn, so that all occur even in a short run.
-pub const DEFECTS: [Defect; 35] = [
+pub const DEFECTS: [Defect; 40] = [
     defect("no bytes", Reason::EmptyRecord, |_| Vec::new()),
     defect("a lone continuation byte", Reason::InvalidUtf8, |event| {
         let mut payload = Fields::of(event).render();
@@ -177,6 +195,27 @@ pub const DEFECTS: [Defect; 35] = [
                 .render()
         },
     ),
+    defect(
+        "an aggregate without checksum",
+        Reason::CorruptAggregate,
+        |event| [AGGREGATE, &Fields::of(event).render()].concat(),
+    ),
+    defect("an aggregate of nothing", Reason::CorruptAggregate, |_| {
+        [AGGREGATE, MD5_OF_NOTHING].concat()
+    }),
+    defect(
+        "an event behind gzip's magic",
+        Reason::CorruptCompression,
+        |event| [GZIP, &Fields::of(event).render()].concat(),
+    ),
+    defect(
+        "an event behind zstd's magic",
+        Reason::CorruptCompression,
+        |event| [ZSTD, &Fields::of(event).render()].concat(),
+    ),
+    defect("128 KiB in 10 bytes", Reason::PayloadTooLarge, |_| {
+        [ZSTD, ZSTD_BOMB].concat()
+    }),
 ];
 
 /// Whether `event_id` can be read from a payload: it is a JSON object that has it once, as a string.

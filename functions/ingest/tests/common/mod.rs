@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use bytes::Bytes;
+use ingest::error::LineageError;
 use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::{Lake, Memory};
+use ingest::lineage::Lineage;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::filter::Filter;
 use tokio::time::Instant;
@@ -70,13 +72,29 @@ pub fn event(records: &[Record]) -> Vec<u8> {
     format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
 }
 
+/// The ancestors of every shard of a stream, or why nobody can say.
+#[derive(Clone, Debug)]
+pub struct Ancestors(pub Result<Vec<String>, &'static str>);
+
+impl Lineage for Ancestors {
+    async fn ancestors(&self, stream: &str, _shard: &str) -> Result<Vec<String>, LineageError> {
+        self.0.clone().map_err(|cause| LineageError {
+            stream: stream.to_owned(),
+            cause: cause.to_owned(),
+        })
+    }
+}
+
 /// A handler with an empty window, as after a cold start.
-pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L> {
-    Handler::new(lake, SETTINGS, 7)
+pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L, Ancestors> {
+    Handler::new(lake, Ancestors(Ok(Vec::new())), SETTINGS, 7)
 }
 
 /// Delivers records with a minute to go.
-pub async fn deliver<L: Lake + Sync>(handler: &mut Handler<L>, records: &[Record]) -> Outcome {
+pub async fn deliver<L: Lake + Sync>(
+    handler: &mut Handler<L, Ancestors>,
+    records: &[Record],
+) -> Outcome {
     let deadline = Instant::now() + Duration::from_mins(1);
     handler
         .kinesis(&event(records), deadline)

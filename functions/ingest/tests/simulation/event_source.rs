@@ -1,7 +1,9 @@
 //! The event source mapping over the stream: its real state machine, driven in virtual time, restarted now and then
 //! from its checkpoints.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_source::answer::Answer;
@@ -9,12 +11,12 @@ use event_source::lineage::{Lineage, Start};
 use event_source::mapping::{Mapping, StartingPosition};
 use event_source::record::SequenceNumber;
 use event_source::shard::{Action, Batch, Outcome, Shard};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::lake::SimulatedLake;
+use super::lake::{Family, SimulatedLake};
 use super::lambda::{Ended, Lambda};
 use super::stream::{START_MS, Stream};
 use super::{Trace, invariants};
@@ -22,7 +24,8 @@ use super::{Trace, invariants};
 /// Virtual time after which a run is stuck.
 const PATIENCE: Duration = Duration::from_hours(48);
 
-/// Delivers the whole stream, then what was given up, then perhaps all of it once more.
+/// Delivers the whole stream, perhaps once more, or by two event sources at once; then what was given up. Says whether
+/// nothing was.
 pub async fn deliver(
     stream: &Stream,
     lake: &SimulatedLake,
@@ -30,20 +33,34 @@ pub async fn deliver(
     faults: f64,
     poison: bool,
     trace: &Trace,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let gives_up = poison || rng.random_bool(0.2);
-    // An attempt that outlives the moment in which Lambda gives its batch up is outside of what is promised.
-    let zombies = !gives_up;
-    let mut lambda = Lambda::new(lake.clone(), rng.random(), faults, zombies, trace.clone());
-    let mut given_up = Vec::new();
-    let passes = 1 + usize::from(rng.random_bool(0.3));
-    for pass in 0..passes {
-        let mapping = mapping(rng, gives_up);
-        trace.say(format_args!("pass {pass}: {mapping:?}"));
-        let mut source = Source::new(stream, lake, mapping, trace);
-        source.run(rng, &mut lambda, &mut given_up).await?;
-    }
-    redrive(stream, &mut lambda, given_up, trace).await
+    let family = Family {
+        listing: Arc::new(stream.listing.clone()),
+        lake: lake.clone(),
+    };
+    let zombies = rng.random_bool(0.7);
+    let lambda = Lambda::new(family, rng.random(), faults, zombies, trace.clone());
+    let lambda = RefCell::new(lambda);
+    let began = Instant::now();
+    let starts = rng.random_range(0..3) * usize::from(rng.random_bool(0.5));
+    // The first one begins at once, others while it runs or long after.
+    let sources = (0..=starts).map(|start| {
+        let delay = rng.random_range(0..3_600) * u64::from(start > 0);
+        let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
+        let lambda = &lambda;
+        async move {
+            tokio::time::sleep(Duration::from_secs(delay)).await;
+            let mapping = mapping(&mut rng, gives_up);
+            trace.say(format_args!("event source {start}: {mapping:?}"));
+            let mut source = Source::new(stream, lake, mapping, began, trace);
+            source.run(&mut rng, lambda).await
+        }
+    });
+    let given_up = futures::future::try_join_all(sources).await?.concat();
+    let in_order = given_up.is_empty();
+    redrive(stream, &mut lambda.into_inner(), given_up, trace).await?;
+    Ok(in_order)
 }
 
 fn mapping(rng: &mut ChaCha8Rng, gives_up: bool) -> Mapping {
@@ -82,6 +99,7 @@ impl<'s> Source<'s> {
         stream: &'s Stream,
         lake: &'s SimulatedLake,
         mapping: Mapping,
+        began: Instant,
         trace: &'s Trace,
     ) -> Self {
         Self {
@@ -94,16 +112,16 @@ impl<'s> Source<'s> {
             checkpoints: BTreeMap::new(),
             finished: Vec::new(),
             generation: 0,
-            began: Instant::now(),
+            began,
         }
     }
 
     async fn run(
         &mut self,
         rng: &mut ChaCha8Rng,
-        lambda: &mut Lambda,
-        given_up: &mut Vec<(String, Batch)>,
-    ) -> Result<(), String> {
+        lambda: &RefCell<Lambda>,
+    ) -> Result<Vec<(String, Batch)>, String> {
+        let mut given_up = Vec::new();
         let (ended, mut endings) = mpsc::unbounded_channel();
         let restarts = rng.random_range(0..3);
         let mut left = restarts;
@@ -113,9 +131,9 @@ impl<'s> Source<'s> {
             while let Some((id, Start::TrimHorizon)) = self.lineage.start_next() {
                 self.start(&id);
             }
-            self.act(lambda, given_up, &ended);
+            self.act(&mut lambda.borrow_mut(), &mut given_up, &ended);
             if self.finished.len() == self.stream.listing.len() {
-                return Ok(());
+                return Ok(given_up);
             }
             if self.began.elapsed() > PATIENCE {
                 return Err("the stream is not done with after 48 hours".to_owned());

@@ -7,7 +7,9 @@ use event_source::answer::Answer;
 use event_source::shard::Batch;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::lake::{Contents, SimulatedLake};
+use pipeline::layout::{ObjectName, cell_start};
+
+use super::lake::{Contents, SimulatedLake, audit_value};
 use super::stream::{HORIZON_MS, Stream, Verdict, number};
 
 /// Nothing before the answer's position may be left undone: Lambda will never deliver it again.
@@ -49,8 +51,10 @@ fn is_done(stream: &Stream, contents: &Contents, position: u64) -> Result<(), St
     ))
 }
 
-/// When nothing is left to be delivered.
-pub fn at_rest(stream: &Stream, lake: &SimulatedLake) -> Result<(), String> {
+/// When nothing is left to be delivered. What was given up has left the order of its shard, on which the promise
+/// about a producer's duplicates leans; with `in_order` it is kept, without it only each record lands once, and each
+/// id once in a cell.
+pub fn at_rest(stream: &Stream, lake: &SimulatedLake, in_order: bool) -> Result<(), String> {
     let contents = lake.contents();
     for position in stream.written.keys() {
         is_done(stream, &contents, *position)?;
@@ -73,7 +77,10 @@ pub fn at_rest(stream: &Stream, lake: &SimulatedLake) -> Result<(), String> {
         for (index, row) in rows.iter().enumerate() {
             for other in &rows[..index] {
                 let apart_ms = (row.arrival_ms - other.arrival_ms).abs();
-                if row.position == other.position || apart_ms <= HORIZON_MS {
+                let same_cell = row.shard == other.shard
+                    && cell_start(row.arrival_ms) == cell_start(other.arrival_ms);
+                if row.position == other.position || same_cell || in_order && apart_ms <= HORIZON_MS
+                {
                     return Err(format!(
                         "{id} landed twice, {apart_ms} ms apart:\n  position {} in {}\n  position {} in {}",
                         other.position, other.key, row.position, row.key
@@ -92,6 +99,16 @@ fn objects(lake: &SimulatedLake, contents: &Contents) -> Result<(), String> {
             return Err(format!("{key} was overwritten or deleted"));
         }
         audit(key, created)?;
+        let name = ObjectName::of_events_key(key).expect("an events key");
+        if let Some(before) = name.commit.checked_sub(1) {
+            let before = ObjectName {
+                commit: before,
+                ..name
+            };
+            if !contents.created.contains_key(&before.events_key()) {
+                return Err(format!("{key} is there, and the commit before it is not"));
+            }
+        }
     }
     Ok(())
 }
@@ -99,23 +116,10 @@ fn objects(lake: &SimulatedLake, contents: &Contents) -> Result<(), String> {
 /// Received = written + duplicates + filtered + rejected, and written is what is there.
 fn audit(key: &str, object: &Bytes) -> Result<(), String> {
     let reader = SerializedFileReader::new(object.clone()).expect("Parquet");
-    let file = reader.metadata().file_metadata();
-    let entries = file.key_value_metadata().expect("the audit");
-    let count = |name: &str| -> i64 {
-        let name = format!("tributary-{name}");
-        let entry = entries
-            .iter()
-            .find(|entry| entry.key == name)
-            .expect("an audit entry");
-        entry
-            .value
-            .as_deref()
-            .expect("a value")
-            .parse()
-            .expect("a number")
-    };
+    let rows = reader.metadata().file_metadata().num_rows();
+    let count = |name| -> i64 { audit_value(object, name).parse().expect("a number") };
     let parts = ["written", "duplicates", "filtered", "rejected"].map(count);
-    if count("received") != parts.iter().sum::<i64>() || count("written") != file.num_rows() {
+    if count("received") != parts.iter().sum::<i64>() || count("written") != rows {
         return Err(format!(
             "the audit of {key} does not add up: received {} = {parts:?}",
             count("received")

@@ -1,19 +1,25 @@
 //! The lake with faults drawn for every call, and the mutants that must be caught.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use bytes::Bytes;
-use ingest::error::LakeError;
+use event_source::lineage::ListedShard;
+use ingest::error::{LakeError, LineageError};
 use ingest::lake::{Lake, Listed, Memory};
+use ingest::lineage::Lineage;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::commit::Created;
-use pipeline::layout::KeyRange;
+use pipeline::layout::{KeyRange, ObjectName};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use super::stream::ancestors;
 
 /// A way to break the protocol on purpose. The simulation proves that it bites by catching each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +27,14 @@ pub enum Mutant {
     None,
     /// The create replaces what is there.
     Overwrite,
-    /// The window is always empty.
+    /// The ids of the objects in the window are never read.
     EmptyWindow,
-    /// Objects are named by the batch's bounds instead of by their first row.
+    /// Objects are named by the batch's bounds instead of by their place in the cell's log.
     BoundsNamedKey,
+    /// Objects are named by their first row.
+    FirstRowNamedKey,
+    /// The window of a child shard holds nothing of its parents.
+    NoAncestors,
     /// Rejected records are stored after the rows are committed.
     QuarantineAfterCommit,
 }
@@ -34,6 +44,7 @@ pub enum Mutant {
 pub struct Landed {
     pub position: u64,
     pub arrival_ms: i64,
+    pub shard: String,
     pub key: String,
 }
 
@@ -56,6 +67,7 @@ pub struct SimulatedLake {
     rng: Arc<Mutex<ChaCha8Rng>>,
     contents: Arc<Mutex<Contents>>,
     deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
+    mutant_names: Arc<Mutex<BTreeSet<String>>>,
     trace: super::Trace,
 }
 
@@ -77,6 +89,7 @@ impl SimulatedLake {
             rng: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))),
             contents: Arc::default(),
             deferred: Arc::default(),
+            mutant_names: Arc::default(),
             trace,
         }
     }
@@ -87,11 +100,14 @@ impl SimulatedLake {
 
     /// A pause, sometimes long enough to meet a deadline, and the fault of this call.
     async fn call(&self, operation: &'static str, key: &str) -> Fault {
+        // The SDK repeats a read that fails.
+        let reads = matches!(operation, "LIST" | "GET" | "SHARDS");
+        let faults = self.faults / if reads { 4.0 } else { 1.0 };
         let (pause, fault) = {
             let mut rng = self.rng.lock().expect("not poisoned");
-            let slow = rng.random_bool(self.faults / 4.0);
+            let slow = rng.random_bool(faults / 4.0);
             let pause = rng.random_range(1..if slow { 40_000 } else { 30 });
-            let fault = if rng.random_bool(self.faults) {
+            let fault = if rng.random_bool(faults) {
                 match rng.random_range(0..5) {
                     0 | 1 => Fault::Before,
                     2 => Fault::After,
@@ -116,6 +132,10 @@ impl SimulatedLake {
     }
 
     async fn really_create(&self, key: &str, body: Bytes) -> Created {
+        let Some(key) = self.as_mutants_have_it(key, &body) else {
+            return Created::AlreadyExists;
+        };
+        let key = key.as_str();
         let created = if self.mutant == Mutant::Overwrite {
             self.memory.put(key, body.clone()).await.expect("memory");
             Created::Yes
@@ -133,6 +153,27 @@ impl SimulatedLake {
             contents.created.entry(key.to_owned()).or_insert(body);
         }
         created
+    }
+
+    /// With a mutant that names objects otherwise, its names decide who is first, and the object goes to whatever place
+    /// of the log is free.
+    fn as_mutants_have_it(&self, key: &str, body: &Bytes) -> Option<String> {
+        let name = match self.mutant {
+            Mutant::BoundsNamedKey => bounds(body),
+            Mutant::FirstRowNamedKey => rows(key, body.clone())[0].1.position.to_string(),
+            _ => return Some(key.to_owned()),
+        };
+        let mut place = ObjectName::of_events_key(key).expect("an events key");
+        place.commit = 0;
+        let mut names = self.mutant_names.lock().expect("not poisoned");
+        if !names.insert(format!("{} {name}", place.events_key())) {
+            return None;
+        }
+        let objects = self.memory.objects();
+        while objects.contains_key(&place.events_key()) {
+            place.commit += 1;
+        }
+        Some(place.events_key())
     }
 
     async fn really_put(&self, key: &str, body: Bytes) {
@@ -162,7 +203,6 @@ fn error(operation: &'static str, key: &str) -> LakeError {
 impl Lake for SimulatedLake {
     async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
         match self.call("LIST", &range.start_after).await {
-            Fault::None if self.mutant == Mutant::EmptyWindow => Ok(Vec::new()),
             Fault::None => self.memory.list(range).await,
             _ => Err(error("LIST", &range.prefix)),
         }
@@ -170,6 +210,7 @@ impl Lake for SimulatedLake {
 
     async fn get_suffix(&self, key: &str, bytes: u64) -> Result<Option<Bytes>, LakeError> {
         match self.call("GET", key).await {
+            Fault::None if self.mutant == Mutant::EmptyWindow => Ok(None),
             Fault::None => self.memory.get_suffix(key, bytes).await,
             _ => Err(error("GET", key)),
         }
@@ -179,24 +220,19 @@ impl Lake for SimulatedLake {
         &self,
         key: &str,
         body: Bytes,
-        metadata: &[(&'static str, String)],
+        _metadata: &[(&'static str, String)],
     ) -> Result<Created, LakeError> {
-        let key = if self.mutant == Mutant::BoundsNamedKey {
-            bounds_named(key, metadata)
-        } else {
-            key.to_owned()
-        };
-        let fault = self.call("CREATE", &key).await;
+        let fault = self.call("CREATE", key).await;
         let created = match fault {
-            Fault::None => Ok(self.really_create(&key, body).await),
+            Fault::None => Ok(self.really_create(key, body).await),
             Fault::Before => Ok(Created::Unknown),
             Fault::After => {
-                self.really_create(&key, body).await;
+                self.really_create(key, body).await;
                 Ok(Created::Unknown)
             }
             Fault::Conflict => Ok(Created::Conflict),
             Fault::Delayed(delay) => {
-                let lake = self.clone();
+                let (lake, key) = (self.clone(), key.to_owned());
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     let created = lake.really_create(&key, body).await;
@@ -242,31 +278,53 @@ impl SimulatedLake {
     }
 }
 
-/// The key with the position of the first row replaced by the batch's bounds.
-fn bounds_named(key: &str, metadata: &[(&'static str, String)]) -> String {
-    let bound = |name| {
-        &metadata
-            .iter()
-            .find(|(key, _)| *key == name)
-            .expect("in the audit")
-            .1
-    };
-    let (first, last) = (
-        bound("tributary-first-position"),
-        bound("tributary-last-position"),
-    );
-    let (head, _) = key
-        .strip_suffix(".parquet")
-        .and_then(|key| key.rsplit_once('.'))
-        .expect("an events key");
-    format!("{head}.{first:0>28}{last:0>28}.parquet")
+/// First and last position of the batch's records in the cell.
+fn bounds(object: &Bytes) -> String {
+    let bound = |name| audit_value(object, name);
+    format!("{}-{}", bound("first-position"), bound("last-position"))
+}
+
+/// An entry of the audit in an object's footer.
+pub fn audit_value(object: &Bytes, name: &str) -> String {
+    let reader = SerializedFileReader::new(object.clone()).expect("Parquet");
+    let entries = reader.metadata().file_metadata().key_value_metadata();
+    let name = format!("tributary-{name}");
+    let entry = entries
+        .expect("the audit")
+        .iter()
+        .find(|entry| entry.key == name);
+    let entry = entry.expect("an audit entry");
+    entry.value.clone().expect("a value")
+}
+
+/// The stream's family tree, to be asked for with the lake's faults.
+#[derive(Clone)]
+pub struct Family {
+    pub listing: Arc<Vec<ListedShard>>,
+    pub lake: SimulatedLake,
+}
+
+impl Lineage for Family {
+    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+        match self.lake.call("SHARDS", shard).await {
+            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Vec::new()),
+            Fault::None => Ok(ancestors(&self.listing, shard)),
+            _ => Err(LineageError {
+                stream: stream.to_owned(),
+                cause: "a simulated fault".to_owned(),
+            }),
+        }
+    }
 }
 
 fn rows(key: &str, object: Bytes) -> Vec<(String, Landed)> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(object)
-        .expect("Parquet")
-        .build()
-        .expect("Parquet");
+    let builder = ParquetRecordBatchReaderBuilder::try_new(object).expect("Parquet");
+    // Reading every column takes a third of the simulation's time.
+    let mask = ProjectionMask::columns(
+        builder.parquet_schema(),
+        ["event_id", "position", "arrival_time", "shard"],
+    );
+    let reader = builder.with_projection(mask).build().expect("Parquet");
     let mut landed = Vec::new();
     for batch in reader {
         let batch = batch.expect("rows");
@@ -284,6 +342,7 @@ fn rows(key: &str, object: Bytes) -> Vec<(String, Landed)> {
                 Landed {
                     position: text("position").value(row).parse().expect("a number"),
                     arrival_ms: arrivals.value(row) / 1000,
+                    shard: text("shard").value(row).to_owned(),
                     key: key.to_owned(),
                 },
             ));

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::lake::SimulatedLake;
+use super::lake::{Family, SimulatedLake};
 use super::stream::{HORIZON_MS, Stream, envelope, number};
 
 const TIME_OUT: Duration = Duration::from_secs(30);
@@ -27,11 +27,13 @@ pub struct Ended {
     pub outcome: Outcome,
 }
 
+type Environment = Handler<SimulatedLake, Family>;
+
 pub struct Lambda {
-    lake: SimulatedLake,
-    warm: mpsc::UnboundedReceiver<Handler<SimulatedLake>>,
-    give_back: mpsc::UnboundedSender<Handler<SimulatedLake>>,
-    pool: Vec<Handler<SimulatedLake>>,
+    family: Family,
+    warm: mpsc::UnboundedReceiver<Environment>,
+    give_back: mpsc::UnboundedSender<Environment>,
+    pool: Vec<Environment>,
     rng: ChaCha8Rng,
     faults: f64,
     /// Whether attempts may go on after Lambda has given up on them.
@@ -49,17 +51,11 @@ enum Fate {
 }
 
 impl Lambda {
-    pub fn new(
-        lake: SimulatedLake,
-        seed: u64,
-        faults: f64,
-        zombies: bool,
-        trace: super::Trace,
-    ) -> Self {
+    pub fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: super::Trace) -> Self {
         let (give_back, warm) = mpsc::unbounded_channel();
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self {
-            lake,
+            family,
             warm,
             give_back,
             pool: Vec::new(),
@@ -119,14 +115,15 @@ impl Lambda {
         });
     }
 
-    fn environment(&mut self) -> Handler<SimulatedLake> {
+    fn environment(&mut self) -> Environment {
         let settings = Settings {
             filter: Filter::default(),
             horizon_ms: HORIZON_MS,
             // Small enough that windows are dropped now and then.
-            max_window_ids: 40,
+            max_window_ids: 100,
         };
-        Handler::new(self.lake.clone(), settings, self.rng.random())
+        let family = self.family.clone();
+        Handler::new(family.lake.clone(), family, settings, self.rng.random())
     }
 
     fn fate(&mut self, poisoned: bool) -> Fate {
@@ -148,12 +145,12 @@ impl Lambda {
 }
 
 async fn run(
-    mut environment: Handler<SimulatedLake>,
+    mut environment: Environment,
     event: Vec<u8>,
     batch: &Batch,
     fate: Fate,
     zombie: bool,
-    give_back: mpsc::UnboundedSender<Handler<SimulatedLake>>,
+    give_back: mpsc::UnboundedSender<Environment>,
 ) -> Outcome {
     let failed = |reason: &'static str| Outcome::Answered(Answer::Failed(reason.into()));
     let frozen = if let Fate::Freezes(time) = fate {

@@ -50,148 +50,164 @@ pub fn number(record: &Record) -> u64 {
 
 /// Shards and records, drawn from `rng`.
 pub fn draw(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
-    let mut stream = Stream::default();
-    let roots: Vec<String> = (0..rng.random_range(1..=2)).map(shard_id).collect();
-    stream.listing = roots
-        .iter()
-        .map(|id| ListedShard {
-            id: id.clone(),
-            parents: Vec::new(),
-        })
-        .collect();
-    let mut clock_ms = START_MS + rng.random_range(0..HORIZON_MS);
-    let mut next_number = 1;
-    let mut next_event = 0;
-    let first_generation = rng.random_range(10..60);
-    write(
-        rng,
-        &mut stream,
-        &roots,
-        first_generation,
-        &mut clock_ms,
-        &mut next_number,
-        &mut next_event,
+    let mut writer = Writer {
+        stream: Stream::default(),
+        shard_of: vec![String::new(); KEYS],
+        clock_ms: START_MS + rng.random_range(0..HORIZON_MS),
+        last_number: 0,
+        events: 0,
+        sent: Vec::new(),
         poison,
-    );
-    if rng.random_bool(0.4) {
-        let children = reshard(rng, &mut stream, &roots);
-        let more = rng.random_range(5..30);
-        write(
-            rng,
-            &mut stream,
-            &children,
-            more,
-            &mut clock_ms,
-            &mut next_number,
-            &mut next_event,
-            poison,
-        );
-    }
-    stream
-}
-
-fn shard_id(index: usize) -> String {
-    format!("shardId-{index:012}")
-}
-
-/// Two parents are merged, one is split.
-fn reshard(rng: &mut ChaCha8Rng, stream: &mut Stream, roots: &[String]) -> Vec<String> {
-    let merge = roots.len() == 2 && rng.random_bool(0.5);
-    let (parents, children) = if merge {
-        (roots.to_vec(), 1)
-    } else {
-        (vec![roots[0].clone()], 2)
     };
-    let ids: Vec<String> = (0..children).map(|child| shard_id(10 + child)).collect();
-    for id in &ids {
-        stream.listing.push(ListedShard {
-            id: id.clone(),
-            parents: parents.clone(),
-        });
+    let roots = rng.random_range(1..=2);
+    for root in 0..roots {
+        let keys: Vec<usize> = (root..KEYS).step_by(roots).collect();
+        writer.open(&keys, Vec::new());
     }
-    ids
+    let count = rng.random_range(10..40);
+    writer.write(rng, count);
+    while writer.stream.listing.len() < 6 && rng.random_bool(0.4) {
+        writer.reshard(rng);
+        let count = rng.random_range(5..20);
+        writer.write(rng, count);
+    }
+    writer.stream
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the counters go on over two generations of shards"
-)]
-fn write(
-    rng: &mut ChaCha8Rng,
-    stream: &mut Stream,
-    shards: &[String],
-    count: usize,
-    clock_ms: &mut i64,
-    next_number: &mut u64,
-    next_event: &mut u64,
+/// How many partition keys there are.
+const KEYS: usize = 6;
+
+/// An accepted event that may be sent once more.
+struct Sent {
+    key: usize,
+    id: String,
+    payload: Bytes,
+}
+
+/// The producers, and the clock of the broker.
+struct Writer {
+    stream: Stream,
+    /// The open shard of every key: a key's hash decides it, so a child has keys of its parents only.
+    shard_of: Vec<String>,
+    clock_ms: i64,
+    last_number: u64,
+    events: u64,
+    sent: Vec<Sent>,
     poison: bool,
-) {
-    let mut sent: Vec<(usize, i64, String, Bytes, String)> = Vec::new();
-    for _ in 0..count {
-        // Mostly a steady trickle, now and then a pause of minutes: batches, cells and horizons come to be crossed.
-        *clock_ms += if rng.random_bool(0.05) {
-            rng.random_range(0..600_000)
-        } else {
-            rng.random_range(0..2_000)
+}
+
+impl Writer {
+    fn open(&mut self, keys: &[usize], parents: Vec<String>) {
+        let id = format!("shardId-{:012}", self.stream.listing.len());
+        for key in keys {
+            self.shard_of[*key].clone_from(&id);
+        }
+        self.stream.listing.push(ListedShard { id, parents });
+    }
+
+    /// Two shards are merged, or one is split.
+    fn reshard(&mut self, rng: &mut ChaCha8Rng) {
+        let key = rng.random_range(0..KEYS);
+        let one = self.shard_of[key].clone();
+        let mut others = self.shard_of.iter().filter(|shard| **shard != one);
+        let other = others.next().cloned().filter(|_| rng.random_bool(0.5));
+        let of = |shards: &[&String]| -> Vec<usize> {
+            let keys = (0..KEYS).filter(|key| shards.contains(&&self.shard_of[*key]));
+            keys.collect()
         };
-        // The broker's time stamps are approximate and may step back.
-        let arrival_ms = *clock_ms - i64::from(rng.random_bool(0.1)) * rng.random_range(0..50);
-        let shard = rng.random_range(0..shards.len());
-        let repeatable = sent.iter().filter(|(of, ..)| *of == shard).count();
-        let (key, payload, verdict) = if repeatable > 0 && rng.random_bool(0.15) {
-            let nth = rng.random_range(0..repeatable);
-            let (_, _, id, payload, key) = sent
-                .iter()
-                .filter(|(of, ..)| *of == shard)
-                .nth(nth)
-                .expect("counted")
-                .clone();
-            (key, payload, Verdict::Accepted(id))
+        if let Some(other) = other {
+            let keys = of(&[&one, &other]);
+            self.open(&keys, vec![one, other]);
         } else {
-            *next_event += 1;
-            let id = format!("e{next_event}");
-            let key = format!("k{}", rng.random_range(0..5));
-            let payload = |test| {
-                Bytes::from(format!(
-                    r#"{{"schema_version":1,"event_id":"{id}","device_id":"{key}","device_type":"t","event_time":"2026-11-22T11:59:00Z","event_duration":1,"test":{test}}}"#
-                ))
+            let keys = of(&[&one]);
+            let (left, right) = keys.split_at(keys.len().div_ceil(2));
+            self.open(left, vec![one.clone()]);
+            self.open(right, vec![one]);
+        }
+    }
+
+    fn write(&mut self, rng: &mut ChaCha8Rng, count: usize) {
+        for _ in 0..count {
+            // Mostly a steady trickle, now and then a pause of minutes: batches, cells and horizons come to be crossed.
+            self.clock_ms += if rng.random_bool(0.05) {
+                rng.random_range(0..600_000)
+            } else {
+                rng.random_range(0..2_000)
             };
-            match rng.random_range(0..20) {
-                0 => (key.clone(), payload(true), Verdict::Filtered),
-                1 => (key, Bytes::from(format!("garbage {id}")), Verdict::Rejected),
-                _ => {
-                    sent.push((shard, arrival_ms, id.clone(), payload(false), key.clone()));
-                    (key.clone(), payload(false), Verdict::Accepted(id))
-                }
-            }
+            // The broker's time stamps are approximate and may step back.
+            let arrival_ms =
+                self.clock_ms - i64::from(rng.random_bool(0.1)) * rng.random_range(0..50);
+            let (key, payload, verdict) = if !self.sent.is_empty() && rng.random_bool(0.15) {
+                let again = &self.sent[rng.random_range(0..self.sent.len())];
+                let verdict = Verdict::Accepted(again.id.clone());
+                (again.key, again.payload.clone(), verdict)
+            } else {
+                self.event(rng)
+            };
+            // Sequence numbers grow, with gaps.
+            self.last_number += rng.random_range(1..4);
+            let poison = self.poison && rng.random_bool(0.02);
+            self.put(key, payload, arrival_ms, verdict, poison);
+        }
+    }
+
+    fn event(&mut self, rng: &mut ChaCha8Rng) -> (usize, Bytes, Verdict) {
+        self.events += 1;
+        let id = format!("e{}", self.events);
+        let key = rng.random_range(0..KEYS);
+        let payload = |test| {
+            Bytes::from(format!(
+                r#"{{"schema_version":1,"event_id":"{id}","device_id":"k{key}","device_type":"t","event_time":"2026-11-22T11:59:00Z","event_duration":1,"test":{test}}}"#
+            ))
         };
-        // Sequence numbers grow, with gaps.
-        *next_number += rng.random_range(1..4);
-        let sequence_number = SequenceNumber::from(*next_number);
-        let envelope = envelope(&shards[shard]);
+        match rng.random_range(0..20) {
+            0 => (key, payload(true), Verdict::Filtered),
+            1 => (key, Bytes::from(format!("garbage {id}")), Verdict::Rejected),
+            _ => {
+                self.sent.push(Sent {
+                    key,
+                    id: id.clone(),
+                    payload: payload(false),
+                });
+                (key, payload(false), Verdict::Accepted(id))
+            }
+        }
+    }
+
+    fn put(&mut self, key: usize, payload: Bytes, arrival_ms: i64, verdict: Verdict, poison: bool) {
+        let shard = &self.shard_of[key];
+        let key = format!("k{key}");
+        let sequence_number = SequenceNumber::from(self.last_number);
         let payload_bytes =
-            envelope.record_bytes(sequence_number.as_str(), &key, payload.len(), arrival_ms);
-        stream.written.insert(
-            *next_number,
+            envelope(shard).record_bytes(sequence_number.as_str(), &key, payload.len(), arrival_ms);
+        self.stream.written.insert(
+            self.last_number,
             Written {
-                shard: shards[shard].clone(),
+                shard: shard.clone(),
                 verdict,
                 payload: payload.clone(),
-                poison: poison && rng.random_bool(0.02),
+                poison,
             },
         );
-        stream
-            .shards
-            .entry(shards[shard].clone())
-            .or_default()
-            .push(Record {
-                sequence_number,
-                partition_key: key.into(),
-                data: payload,
-                arrival: arrival_ms,
-                payload_bytes,
-            });
+        let records = self.stream.shards.entry(shard.clone()).or_default();
+        records.push(Record {
+            sequence_number,
+            partition_key: key.into(),
+            data: payload,
+            arrival: arrival_ms,
+            payload_bytes,
+        });
     }
+}
+
+/// The shards from which `shard` came.
+pub fn ancestors(listing: &[ListedShard], shard: &str) -> Vec<String> {
+    let parents = listing
+        .iter()
+        .find(|listed| listed.id == shard)
+        .map_or(&[][..], |listed| &listed.parents);
+    let older = parents.iter().flat_map(|parent| ancestors(listing, parent));
+    parents.iter().cloned().chain(older).collect()
 }
 
 pub fn envelope(shard: &str) -> Envelope {

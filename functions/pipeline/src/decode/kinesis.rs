@@ -1,0 +1,250 @@
+//! The envelope of Lambda's event source for Kinesis → records.
+//!
+//! "Using Lambda to process records from Amazon Kinesis Data Streams", example event
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>).
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::Deserialize;
+use sonic_rs::LazyValue;
+
+use super::aggregate;
+use super::compression::Inflater;
+use super::{Batch, Entry, EnvelopeError, PartitionKey, Payload};
+use crate::layout;
+
+#[derive(Deserialize)]
+struct KinesisEvent<'e> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<KinesisEventRecord<'e>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisEventRecord<'e> {
+    #[serde(borrow)]
+    kinesis: KinesisRecord<'e>,
+    #[serde(rename = "eventID")]
+    event_id: &'e str,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'e str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord<'e> {
+    #[serde(borrow)]
+    partition_key: Cow<'e, str>,
+    sequence_number: &'e str,
+    #[serde(borrow)]
+    data: Cow<'e, str>,
+    #[serde(borrow)]
+    approximate_arrival_timestamp: LazyValue<'e>,
+}
+
+impl<'e> KinesisEventRecord<'e> {
+    /// Stream and shard.
+    fn source(&self, index: usize) -> Result<(&'e str, &'e str), EnvelopeError> {
+        let shard = shard_of_event_id(self.event_id).ok_or_else(|| {
+            let form = "<shard id>:<sequence number>";
+            bad_field(index, "eventID", self.event_id, form)
+        })?;
+        let stream = stream_of_arn(self.event_source_arn).ok_or_else(|| {
+            let form = "arn:…:stream/<name>";
+            bad_field(index, "eventSourceARN", self.event_source_arn, form)
+        })?;
+        Ok((stream, shard))
+    }
+}
+
+impl<'e> KinesisRecord<'e> {
+    /// Position, and arrival in milliseconds since the Unix epoch.
+    fn place(&self, index: usize) -> Result<(&'e str, i64), EnvelopeError> {
+        if !is_sequence_number(self.sequence_number) {
+            let form = "1 to 56 decimal digits";
+            return Err(bad_field(
+                index,
+                "sequenceNumber",
+                self.sequence_number,
+                form,
+            ));
+        }
+        let arrival = self.approximate_arrival_timestamp.as_raw_str();
+        let arrival_ms = arrival_ms(arrival).ok_or_else(|| {
+            let form = "seconds since 1970, before the year 10000";
+            bad_field(index, "approximateArrivalTimestamp", arrival, form)
+        })?;
+        Ok((self.sequence_number, arrival_ms))
+    }
+}
+
+fn bad_field(
+    index: usize,
+    field: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> EnvelopeError {
+    EnvelopeError::Field {
+        index,
+        field,
+        value: value.chars().take(80).collect(),
+        expected,
+    }
+}
+
+/// Takes a Lambda Kinesis event apart.
+///
+/// # Errors
+/// [`EnvelopeError`] when the event is not one that Lambda makes.
+pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
+    let event: KinesisEvent = sonic_rs::from_slice(event)
+        .map_err(|error| EnvelopeError::NotKinesis(first_line(&error)))?;
+    let encoded_bytes: usize = event
+        .records
+        .iter()
+        .map(|record| record.kinesis.data.len())
+        .sum();
+    let mut batch = Batch::with_capacity(
+        layout::KINESIS_POSITION_DIGITS,
+        event.records.len(),
+        encoded_bytes / 4 * 3 + 3,
+    );
+    let mut inflater = Inflater::default();
+    let mut arn = None;
+    for (index, record) in event.records.into_iter().enumerate() {
+        // Each record repeats where it is from, and comparing is cheaper than taking the names out again.
+        if arn != Some(record.event_source_arn) || !is_of_shard(record.event_id, &batch.shard) {
+            let (stream, shard) = record.source(index)?;
+            if index == 0 {
+                stream.clone_into(&mut batch.stream);
+                shard.clone_into(&mut batch.shard);
+            } else if (stream, shard) != (&batch.stream, &batch.shard) {
+                return Err(EnvelopeError::MixedShards {
+                    index,
+                    shard: format!("{stream}/{shard}"),
+                    expected: format!("{}/{}", batch.stream, batch.shard),
+                });
+            }
+            arn = Some(record.event_source_arn);
+        }
+        let record = record.kinesis;
+        let (position, arrival_ms) = record.place(index)?;
+        let start = batch.sent.len();
+        base64_simd::STANDARD
+            .decode_append(record.data.as_bytes(), &mut batch.sent)
+            .map_err(|_| bad_field(index, "data", &record.data, "base64"))?;
+        let record = Entry {
+            position,
+            sub_sequence_number: None,
+            partition_key: PartitionKey::OfEnvelope(record.partition_key),
+            arrival_ms,
+            sent: start..batch.sent.len(),
+            payload: Payload::AsSent,
+        };
+        if batch.sent[start..].starts_with(&aggregate::MAGIC) {
+            push_aggregate(&mut batch, record, &mut inflater);
+        } else {
+            batch.push(record, &mut inflater);
+        }
+    }
+    Ok(batch)
+}
+
+/// Adds the user records of an aggregate; the aggregate itself, rejected, if it is corrupt.
+fn push_aggregate<'e>(batch: &mut Batch<'e>, aggregate: Entry<'e>, inflater: &mut Inflater) {
+    let start = aggregate.sent.start;
+    let in_batch = |part: Range<usize>| start + part.start..start + part.end;
+    match aggregate::user_records(&batch.sent[aggregate.sent.clone()]) {
+        Ok(user_records) => {
+            for (number, user_record) in (0..).zip(user_records) {
+                let record = Entry {
+                    sub_sequence_number: Some(number),
+                    partition_key: PartitionKey::OfAggregate(in_batch(user_record.partition_key)),
+                    sent: in_batch(user_record.data),
+                    payload: Payload::AsSent,
+                    ..aggregate
+                };
+                batch.push(record, inflater);
+            }
+        }
+        Err(rejected) => batch.records.push(Entry {
+            payload: Payload::Rejected(Box::new(rejected)),
+            ..aggregate
+        }),
+    }
+}
+
+/// `arn:aws:kinesis:<region>:<account>:stream/<name>`, with `/consumer/…` after it for enhanced fan-out.
+fn stream_of_arn(arn: &str) -> Option<&str> {
+    let (_, resource) = arn.split_once(":stream/")?;
+    resource.split('/').next().filter(|name| !name.is_empty())
+}
+
+fn shard_of_event_id(event_id: &str) -> Option<&str> {
+    let (shard, _) = event_id.split_once(':')?;
+    Some(shard).filter(|shard| !shard.is_empty())
+}
+
+fn is_of_shard(event_id: &str, shard: &str) -> bool {
+    event_id
+        .strip_prefix(shard)
+        .is_some_and(|rest| rest.starts_with(':'))
+}
+
+fn is_sequence_number(text: &str) -> bool {
+    (1..=layout::KINESIS_POSITION_DIGITS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Last millisecond of the year 9999: a later one has no four-digit year to put into an object's name.
+const MAX_ARRIVAL_MS: i64 = 253_402_300_799_999;
+
+/// Seconds with a decimal fraction, as JSON text, to whole milliseconds, without a detour over binary fractions.
+///
+/// `aws_lambda_events` 1.2.1 reads the fraction as a count of milliseconds (`.5` → 5 ms), which is why it is not
+/// used here.
+fn arrival_ms(text: &str) -> Option<i64> {
+    let ms = if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digit = |place: usize| {
+            fraction
+                .as_bytes()
+                .get(place)
+                .map_or(0, |digit| i64::from(digit - b'0'))
+        };
+        let fraction_ms = digit(0) * 100 + digit(1) * 10 + digit(2);
+        seconds
+            .parse::<i64>()
+            .ok()?
+            .checked_mul(1000)?
+            .checked_add(fraction_ms)?
+    } else {
+        // Java prints large doubles with an exponent: 1.545084650987E9.
+        let seconds: f64 = text.parse().ok()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float too large saturates and fails the bound"
+        )]
+        let ms = (seconds * 1000.0).round() as i64;
+        ms
+    };
+    (0..=MAX_ARRIVAL_MS).contains(&ms).then_some(ms)
+}
+
+/// sonic-rs appends an excerpt of the input to its messages; payloads do not belong into logs.
+fn first_line(error: &sonic_rs::Error) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+#[path = "kinesis_tests.rs"]
+mod tests;
