@@ -10,9 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from tributary_local import jobs
+from tributary_local.chaos import ChaosOptions, chaos
 from tributary_local.demo import demo
 from tributary_local.end_to_end import end_to_end
 from tributary_local.failure import Failure
+from tributary_local.faults import ProcessFault, RequestFault
 from tributary_local.settings import Settings, SettingsError
 from tributary_local.stack import Stack
 from tributary_local.steps import Steps
@@ -39,8 +41,14 @@ def parser() -> argparse.ArgumentParser:
     demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
     demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
     small = verbs.add_parser("end-to-end", help="the demo's path with few events, under fire, on a stack of its own")
-    for seeded in (demonstration, small):
-        seeded.add_argument("--seed", type=int, help="of the events; drawn from the clock by default")
+    fire = verbs.add_parser("chaos", help="minutes of kills, freezes and S3 faults, on a stack of its own")
+    fire.add_argument("--minutes", type=minutes, default=3, metavar="1-60", help="how long (3)")
+    kinds = [fault.value for fault in (*ProcessFault, *RequestFault)]
+    fire.add_argument(
+        "--without", choices=kinds, action="append", default=[], metavar="FAULT", help="leave a kind out: %(choices)s"
+    )
+    for seeded in (demonstration, small, fire):
+        seeded.add_argument("--seed", type=int, help="of all that is random; drawn from the clock by default")
     return main
 
 
@@ -70,7 +78,17 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
             demo(settings, console, steps, seed_of(arguments), arguments.started_at)
         case "end-to-end":
             end_to_end(settings, console, steps, seed_of(arguments))
+        case "chaos":
+            options = ChaosOptions(seed_of(arguments), arguments.minutes, frozenset(arguments.without))
+            chaos(settings, console, steps, options)
     return 0
+
+
+def minutes(text: str) -> int:
+    """A whole number from 1 to 60."""
+    if not (text.isdecimal() and 1 <= int(text) <= 60):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to 60")
+    return int(text)
 
 
 def seed_of(arguments: argparse.Namespace) -> int:

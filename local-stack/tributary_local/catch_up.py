@@ -14,6 +14,7 @@ from tributary_local.settings import Settings
 
 POLL_SECONDS = 0.2
 STALL_SECONDS = 60
+FIRST_COMMIT_SECONDS = 60
 
 
 @dataclass
@@ -29,6 +30,17 @@ class StallWatch:
         if committed > self.committed:
             self.committed, self.since = committed, now
         return now - self.since > self.limit
+
+
+def wait_for_first_commit(settings: Settings, event_source: EventSource) -> None:
+    """So that what is done to the pipeline then hits it at work; raises Failure after a minute."""
+    deadline = time.monotonic() + FIRST_COMMIT_SECONDS
+    while not any(checkpoint.records for checkpoint in read_checkpoints(settings.checkpoints).values()):
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"nothing was committed within {FIRST_COMMIT_SECONDS} s", last_lines(event_source.function_log)
+            )
+        time.sleep(0.1)
 
 
 def wait_until_caught_up(settings: Settings, event_source: EventSource, console: Console) -> None:

@@ -7,16 +7,14 @@ import time
 from rich.console import Console
 
 from tributary_local import foreground, jobs, ports, processes
-from tributary_local.catch_up import wait_until_caught_up
+from tributary_local.catch_up import wait_for_first_commit, wait_until_caught_up
 from tributary_local.failure import Failure, last_lines
-from tributary_local.progress import read_checkpoints
 from tributary_local.settings import Settings
 from tributary_local.stack import Stack
 from tributary_local.steps import Steps
 
 EVENTS = 4_000
 EVENTS_PER_SECOND = 500
-FIRST_COMMIT_SECONDS = 60
 
 
 def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) -> None:
@@ -49,7 +47,7 @@ def _produce_under_fire(settings: Settings, stack: Stack, console: Console, seed
         ["--events", str(EVENTS), "--rate", str(EVENTS_PER_SECOND), "--days", "1", "--seed", str(seed), "--metrics"],
     )
     try:
-        _wait_for_first_commit(settings, stack)
+        wait_for_first_commit(settings, stack.event_source)
         _kill_functions(stack, console)
         time.sleep(1.5)
         _kill_event_source(stack, console)
@@ -58,17 +56,6 @@ def _produce_under_fire(settings: Settings, stack: Stack, console: Console, seed
         raise
     if foreground.wait(producer) != 0:
         raise Failure("the producer could not deliver everything")
-
-
-def _wait_for_first_commit(settings: Settings, stack: Stack) -> None:
-    """So that both kills hit a pipeline at work."""
-    deadline = time.monotonic() + FIRST_COMMIT_SECONDS
-    while not any(checkpoint.records for checkpoint in read_checkpoints(settings.checkpoints).values()):
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"nothing was committed within {FIRST_COMMIT_SECONDS} s", last_lines(stack.event_source.function_log)
-            )
-        time.sleep(0.1)
 
 
 def _kill_functions(stack: Stack, console: Console) -> None:
@@ -81,12 +68,7 @@ def _kill_functions(stack: Stack, console: Console) -> None:
 
 
 def _kill_event_source(stack: Stack, console: Console) -> None:
-    """Only the event source itself is killed: what it had started must not get in the way of its successor."""
-    process = stack.event_source.running()
-    if process is None:
-        raise Failure("the event source has died", last_lines(stack.event_source.log_file))
-    process.kill()
-    process.wait(10)
+    stack.event_source.kill()
     stack.event_source.start()
     new = stack.event_source.running()
     console.print(f"killed the event source and started it again ({processes.describe(new)})", highlight=False)

@@ -1,6 +1,8 @@
 """The event source: the process that polls the stream and runs the function."""
 
 import contextlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -9,17 +11,23 @@ from tributary_local.failure import Failure, last_lines
 from tributary_local.settings import STATE_VARIABLE, Settings
 
 STOP_SECONDS = 20
+KILL_SECONDS = 10
 
 
 class EventSource:
     """The built event source over the built function."""
 
-    name = "event source"
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, state_directory: Path | None = None, arguments: Sequence[str] = ()
+    ) -> None:
+        """Each event source of a stack has a state directory of its own; `arguments` end its command line."""
         self.settings = settings
-        self.pid_file = settings.run / "event-source.pid"
-        self.log_file = settings.log / "event-source.log"
+        self.arguments = arguments
+        self.state_directory = state_directory or settings.event_source_state
+        file_name = self.state_directory.name
+        self.name = file_name.replace("-", " ")
+        self.pid_file = settings.run / f"{file_name}.pid"
+        self.log_file = settings.log / f"{file_name}.log"
         self.function_log = settings.log / "function.log"
 
     def running(self) -> psutil.Process | None:
@@ -41,8 +49,8 @@ class EventSource:
                     found.append(child)
         return found
 
-    def start(self) -> None:
-        """Raises Failure when an artifact is missing or the event source ends at once."""
+    def start(self, *more: str) -> None:
+        """With `more` arguments on top. Raises Failure when an artifact is missing or the event source ends at once."""
         settings = self.settings
         for binary in (settings.artifact("event-source"), settings.function):
             if not binary.exists():
@@ -56,12 +64,14 @@ class EventSource:
                 "--function",
                 settings.function,
                 "--state",
-                settings.event_source_state,
+                self.state_directory,
                 "--function-log",
                 self.function_log,
                 "--on-failure-destination",
                 f"{settings.endpoint}/000000000000/{settings.queue}",
                 *self._function_environment(),
+                *self.arguments,
+                *more,
             ],
             log=self.log_file,
             pid_file=self.pid_file,
@@ -79,6 +89,15 @@ class EventSource:
         variables = self.settings.child_environment(**{STATE_VARIABLE: str(self.settings.state)})
         handed_over = (name for name in sorted(variables) if name.startswith("TRIBUTARY_") or name == "RUST_LOG")
         return [f"--function-env={name}={variables[name]}" for name in handed_over]
+
+    def kill(self) -> psutil.Process:
+        """SIGKILL, for it alone: what it has started must not outlive it. Gives back the process that was killed."""
+        process = self.running()
+        if process is None:
+            raise Failure(f"the {self.name} has died", last_lines(self.log_file))
+        process.kill()
+        process.wait(KILL_SECONDS)
+        return process
 
     def stop(self) -> None:
         if process := self.running():

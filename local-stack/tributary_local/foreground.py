@@ -19,10 +19,10 @@ def start(command: Sequence[str | Path], environment: Mapping[str, str], directo
 
 
 def wait(child: subprocess.Popen[bytes]) -> int:
-    """Its exit status. On Ctrl-C the child is interrupted and has 30 s to wind down, then we go on with Ctrl-C."""
+    """Its exit status. On Ctrl-C, or past a time limit, it is interrupted and has 30 s to wind down; then we go on."""
     try:
         return child.wait()
-    except KeyboardInterrupt:
+    except BaseException:
         end(child)
         raise
 
