@@ -7,6 +7,7 @@
 //! is generated from [`Event`] by `cargo run -p events --example schema --features schema` and a test fails when
 //! it drifts.
 
+pub mod metrics;
 mod reason;
 
 use std::borrow::Cow;
