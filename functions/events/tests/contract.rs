@@ -1,6 +1,7 @@
 //! The contract as files: the generated JSON Schema and the wire fixture of each version.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use events::metrics::Metric;
 use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, Reason, SCHEMA_VERSION};
 use serde_json::Value;
 
@@ -68,4 +69,25 @@ fn every_reason_has_a_name_of_its_own_and_is_serialised_by_it() {
     for reason in Reason::ALL {
         assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
     }
+}
+
+#[test]
+fn the_committed_list_of_metrics_is_the_generated_one() {
+    let committed: Value = serde_json::from_str(include_str!("../schema/metrics.json")).unwrap();
+    let definitions: Vec<_> = Metric::ALL
+        .iter()
+        .map(|metric| metric.definition())
+        .collect();
+    assert_eq!(
+        committed,
+        serde_json::to_value(definitions).unwrap(),
+        "run `cargo run -p events --example metrics`"
+    );
+}
+
+#[test]
+fn every_metric_has_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<_> =
+        Metric::ALL.iter().map(|metric| metric.name()).collect();
+    assert_eq!(names.len(), Metric::ALL.len());
 }

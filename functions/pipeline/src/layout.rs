@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! events/date=2026-11-22/<stream>.<shard>.<cell>.<commit>.parquet
+//! rollups/date=2026-11-22/<stream>.<shard>.<cell>.<commit>.parquet
 //! quarantine/date=2026-11-22/<stream>.<shard>.<first position>-<last position>.jsonl
 //! ```
 //!
@@ -17,6 +18,8 @@ use jiff::tz::Offset;
 
 /// Prefix of the row objects.
 pub const EVENTS: &str = "events/";
+/// Prefix of the partial aggregates of each row object.
+pub const ROLLUPS: &str = "rollups/";
 /// Prefix of the rejected records.
 pub const QUARANTINE: &str = "quarantine/";
 
@@ -47,6 +50,15 @@ pub struct ObjectName {
 impl ObjectName {
     /// Key of the row object under [`EVENTS`].
     pub fn events_key(&self) -> String {
+        self.key(EVENTS)
+    }
+
+    /// Key of the row object's rollup under [`ROLLUPS`].
+    pub fn rollups_key(&self) -> String {
+        self.key(ROLLUPS)
+    }
+
+    fn key(&self, under: &str) -> String {
         let Self {
             stream,
             shard,
@@ -55,7 +67,7 @@ impl ObjectName {
         } = self;
         let cell = utc(*cell_start_ms);
         format!(
-            "{EVENTS}date={}/{stream}.{shard}.{}.{commit:06}.parquet",
+            "{under}date={}/{stream}.{shard}.{}.{commit:06}.parquet",
             cell.date(),
             compact(cell)
         )
@@ -63,8 +75,17 @@ impl ObjectName {
 
     /// Reads an events key back; `None` for any key that [`ObjectName::events_key`] does not make.
     pub fn of_events_key(key: &str) -> Option<Self> {
+        Self::of_key(EVENTS, key)
+    }
+
+    /// Reads a rollups key back; `None` for any key that [`ObjectName::rollups_key`] does not make.
+    pub fn of_rollups_key(key: &str) -> Option<Self> {
+        Self::of_key(ROLLUPS, key)
+    }
+
+    fn of_key(under: &str, key: &str) -> Option<Self> {
         let (_date, name) = key
-            .strip_prefix(EVENTS)?
+            .strip_prefix(under)?
             .strip_prefix("date=")?
             .split_once('/')?;
         let mut parts = name.strip_suffix(".parquet")?.rsplitn(4, '.');
@@ -76,7 +97,7 @@ impl ObjectName {
             cell_start_ms: parse_compact(cell)?,
             commit: commit.parse().ok()?,
         };
-        (cell_start(name.cell_start_ms) == name.cell_start_ms && name.events_key() == key)
+        (cell_start(name.cell_start_ms) == name.cell_start_ms && name.key(under) == key)
             .then_some(name)
     }
 }
@@ -112,8 +133,14 @@ pub struct KeyRange {
     pub end: String,
 }
 
-/// The row objects of a shard in the cells that `arrivals` (milliseconds) touch: one range per UTC day, in order.
-pub fn events_ranges(stream: &str, shard: &str, arrivals: &RangeInclusive<i64>) -> Vec<KeyRange> {
+/// What lies under [`EVENTS`] or [`ROLLUPS`] of a shard in the cells that `arrivals` (milliseconds) touch: one range
+/// per UTC day, in order.
+pub fn cell_ranges(
+    under: &str,
+    stream: &str,
+    shard: &str,
+    arrivals: &RangeInclusive<i64>,
+) -> Vec<KeyRange> {
     let (from, to) = (
         utc(cell_start(*arrivals.start())),
         utc(cell_start(*arrivals.end())),
@@ -121,7 +148,7 @@ pub fn events_ranges(stream: &str, shard: &str, arrivals: &RangeInclusive<i64>) 
     let mut ranges = Vec::new();
     let mut day = from.date();
     while day <= to.date() {
-        let prefix = format!("{EVENTS}date={day}/{stream}.{shard}.");
+        let prefix = format!("{under}date={day}/{stream}.{shard}.");
         let start = if day == from.date() {
             compact(from)
         } else {
@@ -217,7 +244,7 @@ mod tests {
     #[test]
     fn a_range_across_midnight_is_two_lists() {
         let midnight = NOON + 12 * 3_600_000;
-        let ranges = events_ranges("s", "a", &(midnight - 1..=midnight + 1));
+        let ranges = cell_ranges(EVENTS, "s", "a", &(midnight - 1..=midnight + 1));
         assert_eq!(
             ranges,
             [
@@ -256,7 +283,8 @@ mod tests {
         #[test]
         fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in 0_i64..253_402_300_800_000, commit: u32) {
             let name = name(arrival_ms, commit);
-            prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name));
+            prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name.clone()));
+            prop_assert_eq!(ObjectName::of_rollups_key(&name.rollups_key()), Some(name));
         }
 
         #[test]
@@ -273,7 +301,7 @@ mod tests {
         ) {
             let name = name(arrival, commit);
             let key = name.events_key();
-            let ranges = events_ranges(&name.stream, &name.shard, &(from..=from + length));
+            let ranges = cell_ranges(EVENTS, &name.stream, &name.shard, &(from..=from + length));
             let listed = ranges.iter().any(|range| {
                 key.starts_with(&range.prefix) && range.start_after < key && key < range.end
             });

@@ -1,9 +1,9 @@
 //! The pure core: the bytes of one shard batch in, Parquet objects and quarantine lines out.
 //!
 //! ```text
-//! event ──decode──▶ records ──parse──▶ rows ──filter──▶ rows ──┐         ┌──▶ encode ──▶ Parquet object
+//! event ──decode──▶ records ──parse──▶ rows ──filter──▶ rows ──┐         ┌──▶ encode ──▶ Parquet object, with its audit
 //!                              │                 │             ├──plan──▶┤
-//!                              ▼                 ▼             │         └──▶ audit
+//!                              ▼                 ▼             │         └──▶ rollup ──▶ Parquet object beside it
 //!                          quarantine         counted     cells of the
 //!                                                          time grid
 //! ```
@@ -17,10 +17,10 @@ pub mod dedupe;
 pub mod encode;
 pub mod filter;
 pub mod layout;
-pub mod metrics;
 pub mod parse;
 pub mod quarantine;
 pub mod recover;
+pub mod rollup;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,7 @@ use crate::encode::Audit;
 use crate::filter::Filter;
 use crate::layout::ObjectName;
 use crate::parse::{Rejected, Row};
+use crate::rollup::Lateness;
 
 /// The records of a batch that arrived in one cell of the time grid, parsed. What it commits is one object.
 #[derive(Debug)]
@@ -176,6 +177,39 @@ impl Cell<'_> {
             .map(|&row| (self.rows[row].record, &self.rows[row].row));
         let body = encode::events(self.batch, rows, &audit)?;
         Ok(Some(Object { body, audit }))
+    }
+
+    /// The rollup of the object that commits a plan.
+    ///
+    /// # Errors
+    /// None that input can cause; the Parquet writer's signature has one.
+    pub fn rollup(
+        &self,
+        plan: &Plan,
+        lateness: Lateness,
+    ) -> Result<Bytes, parquet::errors::ParquetError> {
+        rollup::of_events(self.events(plan), lateness)
+    }
+
+    /// How many of the planned rows are late.
+    pub fn late(&self, plan: &Plan, lateness: Lateness) -> u64 {
+        self.events(plan)
+            .filter(|event| lateness.is_late(event.event_time_us, event.arrival_ms))
+            .count() as u64
+    }
+
+    fn events<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = rollup::Event<'p>> {
+        plan.rows.iter().map(|&row| {
+            let CellRow { record, row, .. } = &self.rows[row];
+            rollup::Event {
+                event_time_us: row.event_time_us,
+                arrival_ms: self.batch.record(*record).arrival_ms,
+                device_id: &row.device_id,
+                device_type: &row.device_type,
+                event_duration: row.event_duration,
+                value: row.value,
+            }
+        })
     }
 
     /// The rejected records as one quarantine object: its key and its JSON lines. `None` if nothing was rejected.

@@ -373,7 +373,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         }
                     } else {
                         let value: LazyValue = map.next_value()?;
-                        fields.keep_unknown(&name, value.as_raw_str());
+                        let json = value.as_raw_str();
+                        // sonic-rs finds the end of a value that it skips, and does not look into its strings.
+                        serde_json::from_str::<IgnoredAny>(json).map_err(A::Error::custom)?;
+                        fields.keep_unknown(&name, json);
                     }
                 }
                 Ok(fields)

@@ -319,6 +319,20 @@ fn unknown_fields_keep_their_text_in_their_order() {
 }
 
 #[test]
+fn unknown_fields_are_held_to_json_all_the_way_down() {
+    for json in [
+        r#""\u00_v""#,
+        r#"{"v":["\x"]}"#,
+        "\"a\nb\"",
+        "[1,]",
+        "{\"v\":01}",
+    ] {
+        let text = event_with("firmware", Some(json));
+        assert_eq!(rejected(text.as_bytes()).0, Reason::InvalidJson, "{text}");
+    }
+}
+
+#[test]
 fn event_times_are_read_in_any_offset_to_the_microsecond() {
     for (text, us) in [
         ("2026-11-22T11:59:00Z", 1_795_348_740_000_000),

@@ -1,0 +1,99 @@
+//! What must hold whatever the bytes: no panic, no allocation without a bound, and the rules below. The fuzz targets run
+//! one of these each; `tests/corpus.rs` runs all of them over the kept corpus.
+
+use bytes::Bytes;
+use events::Event;
+use md5::{Digest, Md5};
+use pipeline::dedupe::{IdHasher, SeenIds};
+use pipeline::filter::Filter;
+use pipeline::{cells, decode, parse, recover};
+use serde::de::IgnoredAny;
+
+const ARRIVAL_MS: i64 = 1_795_348_800_000;
+const HASHER: IdHasher = IdHasher::new(42);
+
+/// A Lambda event: an error, or records of which each is written, filtered, a duplicate or in quarantine.
+pub(crate) fn envelope(event: &[u8]) {
+    let Ok(batch) = decode::kinesis(event) else {
+        return;
+    };
+    let mut window = SeenIds::default();
+    let mut received = 0;
+    for cell in cells(&batch, Filter::default(), HASHER) {
+        received += cell.records().len();
+        let plan = cell.plan(&window);
+        let duplicates = cell.accepted() - plan.len();
+        let accounted = plan.len() + duplicates + cell.rejected().len();
+        assert_eq!(
+            cell.records().len() as u64,
+            accounted as u64 + cell.filtered()
+        );
+        assert_eq!(cell.quarantine().is_some(), !cell.rejected().is_empty());
+        let object = cell.encode(&plan).expect("rows are encoded");
+        assert_eq!(object.is_some(), !plan.is_empty());
+        if let Some(object) = object {
+            let bytes = object.body.len() as u64;
+            let ids = recover::event_ids(object.body, bytes, HASHER).expect("an object of ours");
+            assert!(ids.into_iter().eq(cell.ids(&plan)));
+        }
+        window.insert(0, cell.ids(&plan));
+    }
+    assert_eq!(received, batch.len());
+}
+
+/// A payload: what is accepted is the event that the contract's own type reads.
+pub(crate) fn record(payload: &[u8]) {
+    let Ok(row) = parse::parse(payload, ARRIVAL_MS) else {
+        return;
+    };
+    let event: Event = serde_json::from_slice(payload).expect("accepted, so of the contract");
+    assert_eq!(row.event_id, event.event_id);
+    assert_eq!(row.device_id, event.device_id);
+    assert_eq!(row.device_type, event.device_type);
+    assert_eq!(row.event_duration.to_bits(), event.event_duration.to_bits());
+    assert_eq!(row.value.map(f64::to_bits), event.value.map(f64::to_bits));
+    assert_eq!(row.test, event.test);
+    if let Some(attributes) = row.attributes {
+        // Not into values: a number may be larger than a double, and a surrogate may stand alone.
+        serde_json::from_str::<IgnoredAny>(&attributes).expect("attributes are JSON");
+        assert!(attributes.starts_with('{'));
+    }
+}
+
+/// What begins like gzip (an even first byte) or like zstd (an odd one).
+pub(crate) fn compressed(input: &[u8]) {
+    let Some((kind, rest)) = input.split_first() else {
+        return;
+    };
+    let magic: &[u8] = if kind % 2 == 0 {
+        &[0x1F, 0x8B]
+    } else {
+        &[0x28, 0xB5, 0x2F, 0xFD]
+    };
+    envelope(&event_of(&[magic, rest].concat()));
+}
+
+/// The message of a KPL aggregate, under a checksum that holds.
+pub(crate) fn aggregate(message: &[u8]) {
+    let magic: &[u8] = &[0xF3, 0x89, 0x9A, 0xC2];
+    let checksum: &[u8] = &Md5::digest(message);
+    envelope(&event_of(&[magic, message, checksum].concat()));
+}
+
+/// The end of what lies under a row object's name. Two bytes say how much of its beginning is missing.
+pub(crate) fn window_rebuild(input: &[u8]) {
+    let Some(([high, low], tail)) = input.split_first_chunk() else {
+        return;
+    };
+    let object_bytes = tail.len() as u64 + u64::from(u16::from_be_bytes([*high, *low]));
+    let _ = recover::event_ids(Bytes::copy_from_slice(tail), object_bytes, HASHER);
+}
+
+fn event_of(record: &[u8]) -> Vec<u8> {
+    let data = base64_simd::STANDARD.encode_to_string(record);
+    let seconds = ARRIVAL_MS / 1000;
+    format!(
+        r#"{{"Records":[{{"kinesis":{{"partitionKey":"d","sequenceNumber":"1","data":"{data}","approximateArrivalTimestamp":{seconds}}},"eventID":"shardId-000000000001:1","eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/orders"}}]}}"#
+    )
+    .into_bytes()
+}
