@@ -11,6 +11,7 @@ use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::S3;
 use ingest::lineage::Roots;
 use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
 use tokio::time::Instant;
 
 const OBJECTS: u32 = 200;
@@ -52,6 +53,9 @@ async fn main() -> anyhow::Result<()> {
 fn environment(lake: S3) -> Handler<S3, Roots> {
     let settings = Settings {
         filter: Filter::default(),
+        lateness: Lateness {
+            bound_ms: 60 * 60_000,
+        },
         horizon_ms: 15 * 60_000,
         max_window_ids: 5_000_000,
     };

@@ -8,6 +8,9 @@ pub struct Config {
     /// `TRIBUTARY_HORIZON_MINUTES`: how far apart in arrival time two records of one event id may lie and still be
     /// recognised, in milliseconds here. 15 minutes unless set; 0 to 1440.
     pub horizon_ms: i64,
+    /// `TRIBUTARY_LATENESS_MINUTES`: how much older than its arrival an event may be before it counts as late, in
+    /// milliseconds here. 60 minutes unless set; 0 to 525600.
+    pub lateness_ms: i64,
     /// `TRIBUTARY_KEEP_TEST_EVENTS`: write events marked `test: true` instead of dropping them. `false` unless set.
     pub keep_test_events: bool,
     /// `TRIBUTARY_METRICS`: publish to CloudWatch. `true` unless set.
@@ -64,25 +67,42 @@ impl Config {
         };
         Ok(Self {
             bucket: required("TRIBUTARY_BUCKET", "the bucket of the lake")?,
-            horizon_ms: horizon_ms(variable("TRIBUTARY_HORIZON_MINUTES"))?,
+            horizon_ms: {
+                let name = "TRIBUTARY_HORIZON_MINUTES";
+                let rule = "whole minutes from 0 to 1440";
+                minutes(name, variable(name), 15, 1440, rule)?
+            },
+            lateness_ms: {
+                let name = "TRIBUTARY_LATENESS_MINUTES";
+                let rule = "whole minutes from 0 to 525600";
+                minutes(name, variable(name), 60, 525_600, rule)?
+            },
             keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
             metrics: flag("TRIBUTARY_METRICS", true)?,
         })
     }
 }
 
-fn horizon_ms(value: Option<String>) -> Result<i64, ConfigError> {
-    let Some(value) = value else {
-        return Ok(15 * 60_000);
+/// Whole minutes, in milliseconds.
+fn minutes(
+    name: &'static str,
+    value: Option<String>,
+    default: u32,
+    most: u32,
+    rule: &'static str,
+) -> Result<i64, ConfigError> {
+    let minutes = match &value {
+        None => Some(default),
+        Some(value) => value.parse().ok().filter(|minutes| *minutes <= most),
     };
-    match value.parse::<u16>() {
-        Ok(minutes) if minutes <= 1440 => Ok(i64::from(minutes) * 60_000),
-        _ => Err(ConfigError::Invalid {
-            name: "TRIBUTARY_HORIZON_MINUTES",
-            value,
-            rule: "whole minutes from 0 to 1440",
-        }),
-    }
+    let invalid = || ConfigError::Invalid {
+        name,
+        value: value.unwrap_or_default(),
+        rule,
+    };
+    minutes
+        .map(|minutes| i64::from(minutes) * 60_000)
+        .ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -106,6 +126,7 @@ mod tests {
             Ok(Config {
                 bucket: "lake".into(),
                 horizon_ms: 900_000,
+                lateness_ms: 3_600_000,
                 keep_test_events: false,
                 metrics: true,
             })
@@ -133,6 +154,10 @@ mod tests {
         assert_eq!(
             with("TRIBUTARY_HORIZON_MINUTES", "1441"),
             r#"TRIBUTARY_HORIZON_MINUTES is "1441", expected whole minutes from 0 to 1440"#
+        );
+        assert_eq!(
+            with("TRIBUTARY_LATENESS_MINUTES", "-1"),
+            r#"TRIBUTARY_LATENESS_MINUTES is "-1", expected whole minutes from 0 to 525600"#
         );
         assert_eq!(
             with("TRIBUTARY_METRICS", "yes"),

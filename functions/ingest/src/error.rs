@@ -63,6 +63,12 @@ pub enum BatchError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A row object has no rollup beside it, and none could be made.
+    #[error("{key} is missing and could not be created")]
+    NoRollup {
+        /// The rollup's key.
+        key: String,
+    },
     /// The Parquet writer failed; input cannot make it.
     #[error("encoding failed: {0}")]
     Encode(String),

@@ -3,11 +3,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use bytes::Bytes;
+use parquet::errors::ParquetError;
 use pipeline::commit::{self, Created, Decision, Setbacks};
 use pipeline::decode::{self, Batch, EnvelopeError};
 use pipeline::dedupe::IdHasher;
 use pipeline::filter::Filter;
 use pipeline::layout::ObjectName;
+use pipeline::rollup::{self, Lateness};
 use pipeline::{Cell, Object, Plan};
 use tokio::time::Instant;
 
@@ -27,6 +30,8 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(250);
 pub struct Settings {
     /// What is dropped on purpose.
     pub filter: Filter,
+    /// When an event counts as late.
+    pub lateness: Lateness,
     /// How far apart in arrival time two records of one id may lie and still be recognised, in milliseconds.
     pub horizon_ms: i64,
     /// Ids held in memory, over all shards, before windows not in use are dropped.
@@ -88,6 +93,7 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
             lineage: &self.lineage,
             deadline,
             arrivals: window_arrivals(batch, self.settings.horizon_ms),
+            lateness: self.settings.lateness,
             window: self.windows.of(&batch.stream, &batch.shard),
             report: Report {
                 stream: batch.stream.clone(),
@@ -110,13 +116,21 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
             Ok(())
         }
         .await;
+        // Whatever became of the rows: those that are committed belong into rollups.
+        let rollups = delivery.make_missing_rollups().await;
         let mut report = delivery.report;
         let left = &cells[done..];
         report.handed_back = left.iter().map(|cell| cell.records().len() as u64).sum();
-        let first_left = left.iter().filter_map(|cell| cell.records().first()).min();
+        // An object in the window may hold rows of this batch: without its rollup the batch is not done with.
+        let undone = if rollups.is_ok() { left } else { &cells[..] };
+        let first_undone = undone
+            .iter()
+            .filter_map(|cell| cell.records().first())
+            .min();
+        report.failed = first_undone.is_some();
         Outcome {
-            failed_from: first_left.map(|&index| batch.record(index).position.to_owned()),
-            error: result.err(),
+            failed_from: first_undone.map(|&index| batch.record(index).position.to_owned()),
+            error: result.and(rollups).err(),
             report,
         }
     }
@@ -135,6 +149,7 @@ struct Delivery<'h, L, G> {
     lineage: &'h G,
     deadline: Instant,
     arrivals: RangeInclusive<i64>,
+    lateness: Lateness,
     window: &'h mut Window,
     report: Report,
 }
@@ -172,10 +187,15 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
             let created = self.create(&name, object).await?;
             match setbacks.after_create(created) {
                 Decision::Committed => {
-                    self.window.add(name, cell.ids(&plan));
+                    let bytes = object.body.len() as u64;
+                    self.window.add(name.clone(), bytes, cell.ids(&plan));
                     self.report.objects += 1;
-                    self.report.bytes_written += object.body.len() as u64;
+                    self.report.bytes_written += bytes;
+                    self.report.late += cell.late(&plan, self.lateness);
                     self.report.add_cell(cell, plan.len() as u64);
+                    let rollup = cell.rollup(&plan, self.lateness).map_err(encoding_failed)?;
+                    // The rows are committed: what fails here is tried again when all cells are done.
+                    _ = self.create_rollup(&name, rollup).await;
                     return Ok(());
                 }
                 Decision::LookAgain { wait_ms } => {
@@ -213,6 +233,59 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
         }
     }
 
+    /// Creates a rollup, unless somebody else has. The window takes it for missing until it is known to be there.
+    async fn create_rollup(&mut self, name: &ObjectName, rollup: Bytes) -> Result<(), BatchError> {
+        let until = self.time_limit()?;
+        let key = name.rollups_key();
+        let create = self.lake.create(&key, rollup, &[]);
+        if let Ok(created) = tokio::time::timeout_at(until, create).await
+            && matches!(created?, Created::Yes | Created::AlreadyExists)
+        {
+            self.window.has_rollup(name);
+        }
+        Ok(())
+    }
+
+    /// Makes the rollups that objects of the window lack: those that this delivery could not create at once, and those
+    /// of deliveries that ended between an object and its rollup.
+    async fn make_missing_rollups(&mut self) -> Result<(), BatchError> {
+        for _ in 0..commit::MAX_UNCERTAIN {
+            if self.window.without_rollup().is_none() {
+                return Ok(());
+            }
+            let until = self.time_limit()?;
+            let missing = self.window.missing_rollups(self.lake);
+            let missing = tokio::time::timeout_at(until, missing).await;
+            for (name, size) in missing.map_err(|_| BatchError::Deadline)?? {
+                self.make_rollup(&name, size).await?;
+            }
+        }
+        match self.window.without_rollup() {
+            None => Ok(()),
+            Some(name) => Err(BatchError::NoRollup {
+                key: name.rollups_key(),
+            }),
+        }
+    }
+
+    /// Makes the rollup of an object of `size` bytes that is committed.
+    async fn make_rollup(&mut self, name: &ObjectName, size: u64) -> Result<(), BatchError> {
+        let until = self.time_limit()?;
+        let key = name.events_key();
+        let get = tokio::time::timeout_at(until, self.lake.get_suffix(&key, size));
+        let Some(object) = get.await.map_err(|_| BatchError::Deadline)?? else {
+            // Gone since the listing: expired, or compacted away.
+            self.window.has_rollup(name);
+            return Ok(());
+        };
+        let rollup = rollup::of_object(object, self.lateness).map_err(|error| {
+            let cause = error.to_string();
+            BatchError::Unreadable { key, cause }
+        })?;
+        tracing::info!(key = name.rollups_key(), "rollup_was_missing");
+        self.create_rollup(name, rollup).await
+    }
+
     /// When the request that starts now is cut off; an error if it is too late to start one.
     fn time_limit(&self) -> Result<Instant, BatchError> {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
@@ -224,6 +297,10 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
 }
 
 fn encode(cell: &Cell<'_>, plan: &Plan) -> Result<Option<Object>, BatchError> {
-    cell.encode(plan)
-        .map_err(|error| BatchError::Encode(error.to_string()))
+    cell.encode(plan).map_err(encoding_failed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn encoding_failed(error: ParquetError) -> BatchError {
+    BatchError::Encode(error.to_string())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
-use pipeline::metrics::{Metric, NAMESPACE, Unit};
+use events::metrics::{Metric, NAMESPACE};
 
 use crate::error::with_causes;
 use crate::report::Report;
@@ -56,7 +56,7 @@ fn data(report: &Report, circumstances: Circumstances) -> Vec<MetricDatum> {
             second.map(|(name, value)| Dimension::builder().name(name).value(value).build());
         MetricDatum::builder()
             .metric_name(metric.name())
-            .unit(standard_unit(metric.unit()))
+            .unit(StandardUnit::from(metric.unit().name()))
             .timestamp(now.into())
             .set_dimensions(Some(std::iter::once(stream()).chain(second).collect()))
             .value(value)
@@ -64,13 +64,15 @@ fn data(report: &Report, circumstances: Circumstances) -> Vec<MetricDatum> {
     };
     let counts = [
         (Metric::RecordsReceived, report.received),
+        (Metric::BytesReceived, report.bytes_received),
         (Metric::RowsWritten, report.written),
+        (Metric::ObjectsWritten, report.objects),
+        (Metric::BytesWritten, report.bytes_written),
         (Metric::DuplicatesDropped, report.duplicates),
         (Metric::Filtered, report.filtered),
         (Metric::Rejected, report.rejected_total()),
-        (Metric::BytesReceived, report.bytes_received),
-        (Metric::BytesWritten, report.bytes_written),
-        (Metric::BatchFailures, u64::from(report.handed_back > 0)),
+        (Metric::LateEvents, report.late),
+        (Metric::BatchFailures, u64::from(report.failed)),
         (Metric::Redeliveries, u64::from(report.is_redelivery())),
         (Metric::CommitConflicts, report.conflicts),
         (Metric::ColdStarts, u64::from(cold_start)),
@@ -100,14 +102,6 @@ fn data(report: &Report, circumstances: Circumstances) -> Vec<MetricDatum> {
         data.push(datum(Metric::Lag, lag_ms, Some(("Shard", &report.shard))));
     }
     data
-}
-
-fn standard_unit(unit: Unit) -> StandardUnit {
-    match unit {
-        Unit::Count => StandardUnit::Count,
-        Unit::Bytes => StandardUnit::Bytes,
-        Unit::Milliseconds => StandardUnit::Milliseconds,
-    }
 }
 
 #[cfg(test)]
@@ -151,12 +145,14 @@ mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         RecordsReceived 10 Count orders
+        BytesReceived 0 Bytes orders
         RowsWritten 6 Count orders
+        ObjectsWritten 0 Count orders
+        BytesWritten 0 Bytes orders
         DuplicatesDropped 1 Count orders
         Filtered 1 Count orders
         Rejected 2 Count orders
-        BytesReceived 0 Bytes orders
-        BytesWritten 0 Bytes orders
+        LateEvents 0 Count orders
         BatchFailures 0 Count orders
         Redeliveries 0 Count orders
         CommitConflicts 0 Count orders

@@ -21,6 +21,8 @@ pub struct Report {
     pub bytes_written: u64,
     /// Objects committed.
     pub objects: u64,
+    /// Rows committed that are late.
+    pub late: u64,
     /// Rows whose event id was committed or came before.
     pub duplicates: u64,
     /// Rows dropped on purpose.
@@ -33,6 +35,8 @@ pub struct Report {
     pub window_reads: u64,
     /// Records handed back to Lambda for another delivery.
     pub handed_back: u64,
+    /// Whether Lambda was told to deliver again: records were handed back, or a rollup could not be made.
+    pub failed: bool,
     /// Arrival of the last record that is done with, in milliseconds since the Unix epoch.
     pub last_arrival_ms: Option<i64>,
 }

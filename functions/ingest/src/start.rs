@@ -7,6 +7,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{Builder, tls};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -57,6 +58,9 @@ pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
     let settings = Settings {
         filter: Filter {
             keep_test_events: config.keep_test_events,
+        },
+        lateness: Lateness {
+            bound_ms: config.lateness_ms,
         },
         horizon_ms: config.horizon_ms,
         max_window_ids: MAX_WINDOW_IDS,
@@ -119,6 +123,7 @@ fn log(outcome: &Outcome, duration: Duration) {
         duplicates = report.duplicates,
         filtered = report.filtered,
         rejected = report.rejected_total(),
+        late = report.late,
         handed_back = report.handed_back,
         conflicts = report.conflicts,
         window_reads = report.window_reads,

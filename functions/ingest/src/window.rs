@@ -1,7 +1,7 @@
 //! The dedupe window: the event ids of the row objects around a batch, kept while the environment is warm and
 //! rebuilt from the lake when it is not.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use futures::StreamExt;
@@ -59,6 +59,8 @@ pub struct Window {
     ancestors: Option<Vec<Ancestor>>,
     ids: SeenIds,
     objects: BTreeMap<ObjectName, ObjectNumber>,
+    /// Those of `objects` that may have no rollup, with their sizes in bytes.
+    without_rollup: BTreeMap<ObjectName, u64>,
     next_number: ObjectNumber,
     hasher: IdHasher,
 }
@@ -89,6 +91,7 @@ impl Window {
             ancestors: None,
             ids: SeenIds::default(),
             objects: BTreeMap::new(),
+            without_rollup: BTreeMap::new(),
             next_number: 0,
             hasher,
         }
@@ -157,14 +160,14 @@ impl Window {
         let mut read = futures::stream::iter(listed)
             .map(|(name, object)| async move {
                 let ids = read_ids(lake, &object, hasher).await?;
-                Ok::<_, BatchError>((name, ids))
+                Ok::<_, BatchError>((name, object.size, ids))
             })
             .buffer_unordered(CONCURRENT_READS);
         let (mut objects_read, mut result) = (0, Ok(()));
         while let Some(object) = read.next().await {
             match object {
-                Ok((name, ids)) => {
-                    self.add(name, ids);
+                Ok((name, size, ids)) => {
+                    self.add(name, size, ids);
                     objects_read += 1;
                 }
                 // The others are read all the same: the next try has less to do.
@@ -174,16 +177,61 @@ impl Window {
         result.map(|()| objects_read)
     }
 
-    /// Adds an object that is committed.
-    pub fn add(&mut self, name: ObjectName, ids: impl IntoIterator<Item = IdHash>) {
+    /// Adds an object of `size` bytes that is committed, and may have no rollup yet.
+    pub fn add(&mut self, name: ObjectName, size: u64, ids: impl IntoIterator<Item = IdHash>) {
         self.ids.insert(self.next_number, ids);
+        self.without_rollup.insert(name.clone(), size);
         self.objects.insert(name, self.next_number);
         self.next_number = self.next_number.wrapping_add(1);
+    }
+
+    /// An object's rollup is there.
+    pub fn has_rollup(&mut self, name: &ObjectName) {
+        self.without_rollup.remove(name);
+    }
+
+    /// An object that may have no rollup.
+    pub fn without_rollup(&self) -> Option<&ObjectName> {
+        self.without_rollup.keys().next()
+    }
+
+    /// The objects, with their sizes in bytes, that have no rollup in the lake. A LIST for each of their shards, and
+    /// none where every object is known to have its own.
+    pub async fn missing_rollups(
+        &mut self,
+        lake: &impl Lake,
+    ) -> Result<Vec<(ObjectName, u64)>, LakeError> {
+        let shards: BTreeSet<_> = self.without_rollup.keys().map(|name| &name.shard).collect();
+        let mut there = BTreeSet::new();
+        for shard in shards {
+            let of_shard = || {
+                self.without_rollup
+                    .keys()
+                    .filter(|name| name.shard == *shard)
+            };
+            let starts = || of_shard().map(|name| name.cell_start_ms);
+            let (Some(first), Some(last)) = (starts().min(), starts().max()) else {
+                continue;
+            };
+            for range in layout::cell_ranges(layout::ROLLUPS, &self.stream, shard, &(first..=last))
+            {
+                let objects = lake.list(&range).await?;
+                let names = objects
+                    .iter()
+                    .map(|object| ObjectName::of_rollups_key(&object.key));
+                there.extend(names.flatten());
+            }
+        }
+        self.without_rollup.retain(|name, _| !there.contains(name));
+        let missing = self.without_rollup.iter();
+        Ok(missing.map(|(name, size)| (name.clone(), *size)).collect())
     }
 
     fn forget_all_but(&mut self, listed: &BTreeMap<ObjectName, Listed>) {
         let held = self.objects.len();
         self.objects.retain(|name, _| listed.contains_key(name));
+        self.without_rollup
+            .retain(|name, _| listed.contains_key(name));
         if self.objects.len() < held {
             let numbers: HashSet<_> = self.objects.values().copied().collect();
             self.ids.retain(|object| numbers.contains(&object));
@@ -199,7 +247,7 @@ async fn list(
     arrivals: &RangeInclusive<i64>,
 ) -> Result<BTreeMap<ObjectName, Listed>, LakeError> {
     let mut listed = BTreeMap::new();
-    for range in layout::events_ranges(stream, shard, arrivals) {
+    for range in layout::cell_ranges(layout::EVENTS, stream, shard, arrivals) {
         let objects = lake.list(&range).await?.into_iter();
         listed.extend(
             objects.filter_map(|object| Some((ObjectName::of_events_key(&object.key)?, object))),

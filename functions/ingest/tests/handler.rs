@@ -14,7 +14,7 @@ use ingest::error::{BatchError, LakeError};
 use ingest::handler::Handler;
 use ingest::lake::{Lake, Listed, Memory};
 use pipeline::commit::Created;
-use pipeline::layout::{KeyRange, ObjectName};
+use pipeline::layout::{KeyRange, ObjectName, ROLLUPS};
 use tokio::time::Instant;
 
 /// What a [`Faulty`] lake does instead of an operation, once.
@@ -33,6 +33,10 @@ enum Fault {
     CreateOvertaken,
     /// No fault: the next one is for a later create.
     CreatePasses,
+    RollupRefused,
+    /// The rollup is made, and the answer is lost.
+    RollupUnanswered,
+    RollupLost,
 }
 
 /// A lake with faults that are used up in order, and a count of what it was asked.
@@ -78,6 +82,26 @@ impl Faulty {
     }
 }
 
+impl Faulty {
+    async fn create_rollup(&self, key: &str, body: Bytes) -> Result<Created, LakeError> {
+        self.count("ROLLUP");
+        let faults = [
+            Fault::RollupRefused,
+            Fault::RollupUnanswered,
+            Fault::RollupLost,
+        ];
+        match self.take(&faults) {
+            Some(Fault::RollupRefused) => Err(failure("create", key)),
+            Some(Fault::RollupLost) => Ok(Created::Unknown),
+            Some(_) => {
+                self.memory.create(key, body, &[]).await?;
+                Ok(Created::Unknown)
+            }
+            None => self.memory.create(key, body, &[]).await,
+        }
+    }
+}
+
 fn failure(operation: &'static str, key: &str) -> LakeError {
     LakeError {
         operation,
@@ -88,7 +112,8 @@ fn failure(operation: &'static str, key: &str) -> LakeError {
 
 impl Lake for &Faulty {
     async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
-        self.count("LIST");
+        let of_rollups = range.prefix.starts_with(ROLLUPS);
+        self.count(if of_rollups { "LIST ROLLUPS" } else { "LIST" });
         match self.take(&[Fault::ListFails]) {
             Some(_) => Err(failure("list", &range.prefix)),
             None => self.memory.list(range).await,
@@ -106,6 +131,9 @@ impl Lake for &Faulty {
         body: Bytes,
         metadata: &[(&'static str, String)],
     ) -> Result<Created, LakeError> {
+        if key.starts_with(ROLLUPS) {
+            return self.create_rollup(key, body).await;
+        }
         self.count("CREATE");
         let faults = [
             Fault::CreateRefused,
@@ -143,16 +171,16 @@ impl Lake for &Faulty {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_one_list_and_one_create() {
+async fn a_batch_is_one_list_one_create_and_one_rollup() {
     let lake = Faulty::new(&[]);
     let mut handler = environment(&lake);
     let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
     assert_eq!((outcome.failed_from, outcome.report.written), (None, 2));
-    assert_eq!(lake.requests(), ["LIST", "CREATE"]);
+    assert_eq!(lake.requests(), ["LIST", "CREATE", "ROLLUP"]);
     deliver(&mut handler, &[record(3, NOON + SECOND, "c")]).await;
     assert_eq!(
         lake.requests(),
-        ["LIST", "CREATE"],
+        ["LIST", "CREATE", "ROLLUP"],
         "a warm environment reads nothing back"
     );
 }
@@ -166,9 +194,14 @@ async fn a_cold_environment_reads_each_object_of_the_window_once() {
     let lake = Faulty::on(&memory, &[]);
     let mut second = environment(&lake);
     let outcome = deliver(&mut second, &[record(3, NOON, "a"), record(4, NOON, "c")]).await;
-    assert_eq!(lake.requests(), ["LIST", "GET", "GET", "CREATE"]);
+    assert_eq!(
+        lake.requests(),
+        ["LIST", "GET", "GET", "CREATE", "ROLLUP", "LIST ROLLUPS"]
+    );
     assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
     assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
+    deliver(&mut second, &[record(5, NOON, "d")]).await;
+    assert_eq!(lake.requests(), ["LIST", "CREATE", "ROLLUP"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,15 +291,19 @@ async fn a_place_that_a_listing_left_out_is_tried_before_those_after_it() {
 async fn a_duplicate_that_straddles_a_reshard_is_dropped() {
     let memory = Memory::default();
     deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
-    let (key, parent) = memory.objects().pop_first().expect("an object");
     let lake = Faulty::default();
-    let parent_key = key.replace("shardId-000000000000", "shardId-parent");
-    lake.memory.put(&parent_key, parent).await.expect("memory");
+    for (key, object) in memory.objects() {
+        let of_parent = key.replace("shardId-000000000000", "shardId-parent");
+        lake.memory.put(&of_parent, object).await.expect("memory");
+    }
     let mut child = child(&lake);
     let outcome = deliver(&mut child, &[record(2, NOON, "a"), record(3, NOON, "b")]).await;
     assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
     assert_eq!(committed_ids(&lake.memory), ["a", "b"]);
-    assert_eq!(lake.requests(), ["LIST", "LIST", "GET", "CREATE"]);
+    assert_eq!(
+        lake.requests(),
+        ["LIST", "LIST", "GET", "CREATE", "ROLLUP", "LIST ROLLUPS"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,12 +311,12 @@ async fn a_parent_is_listed_until_its_listing_is_empty() {
     let lake = Faulty::default();
     let mut child = child(&lake);
     deliver(&mut child, &[record(1, NOON, "a")]).await;
-    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE"]);
+    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE", "ROLLUP"]);
     deliver(&mut child, &[record(2, NOON, "b")]).await;
-    assert_eq!(lake.requests(), ["LIST", "CREATE"]);
+    assert_eq!(lake.requests(), ["LIST", "CREATE", "ROLLUP"]);
     // A replay goes further back than the listing did.
     deliver(&mut child, &[record(0, NOON - 15 * MINUTE, "c")]).await;
-    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE"]);
+    assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE", "ROLLUP"]);
 }
 
 fn child(lake: &Faulty) -> Handler<&Faulty, Ancestors> {
@@ -304,7 +341,68 @@ async fn a_create_whose_answer_is_lost_is_found_in_the_lake() {
     let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
     assert_eq!((outcome.failed_from, outcome.report.written), (None, 1));
     assert_eq!(committed_ids(&lake.memory), ["a"]);
-    assert_eq!(lake.requests(), ["LIST", "CREATE", "LIST", "GET"]);
+    assert_eq!(
+        lake.requests(),
+        [
+            "LIST",
+            "CREATE",
+            "LIST",
+            "GET",
+            "LIST ROLLUPS",
+            "GET",
+            "ROLLUP"
+        ]
+    );
+}
+
+/// The lake as it is when nobody came to make a rollup.
+fn without_rollups(memory: &Memory) -> Memory {
+    let objects = memory.objects().into_iter();
+    objects
+        .filter(|(key, _)| !key.starts_with(ROLLUPS))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_delivery_makes_the_rollup_that_a_crash_left_out_to_the_byte() {
+    let whole = Memory::default();
+    deliver(
+        &mut environment(whole.clone()),
+        &[record(1, NOON, "a"), record(2, NOON, "b")],
+    )
+    .await;
+    let crashed = without_rollups(&whole);
+    assert_ne!(crashed.objects(), whole.objects());
+    let again = [record(1, NOON, "a"), record(2, NOON, "b")];
+    let outcome = deliver(&mut environment(crashed.clone()), &again).await;
+    assert_eq!((outcome.failed_from, outcome.report.written), (None, 0));
+    assert_eq!(crashed.objects(), whole.objects());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_not_done_with_until_its_rollup_is_there() {
+    let lake = Faulty::new(&[Fault::RollupRefused; 2]);
+    let mut handler = environment(&lake);
+    let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
+    assert_eq!(outcome.failed_from.as_deref(), Some("1"));
+    let report = outcome.report;
+    assert_eq!(
+        (report.written, report.handed_back, report.failed),
+        (2, 0, true)
+    );
+    let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
+    assert_eq!((outcome.failed_from, outcome.report.duplicates), (None, 2));
+    assert_eq!(lake.memory.objects().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollup_that_nobody_answered_for_is_looked_for_and_made_if_it_is_not_there() {
+    for fault in [Fault::RollupUnanswered, Fault::RollupLost] {
+        let lake = Faulty::new(&[fault]);
+        let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
+        assert_eq!(outcome.failed_from, None, "{fault:?}");
+        assert_eq!(lake.memory.objects().len(), 2, "{fault:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,7 +461,7 @@ async fn no_row_is_committed_before_the_rejected_records_are_in_quarantine() {
     let outcome = deliver(&mut environment(&lake), &records).await;
     assert_eq!(outcome.failed_from, None);
     let keys: Vec<_> = lake.memory.objects().into_keys().collect();
-    assert_eq!(keys.len(), 2);
+    assert_eq!(keys.len(), 3);
     assert!(
         keys[1].starts_with("quarantine/date=2026-11-22/s.shardId-000000000000.0000"),
         "{}",

@@ -13,6 +13,8 @@ mod invariants;
 mod lake;
 #[path = "simulation/lambda.rs"]
 mod lambda;
+#[path = "simulation/rollups.rs"]
+mod rollups;
 #[path = "simulation/stream.rs"]
 mod stream;
 
@@ -153,6 +155,11 @@ fn a_key_named_by_the_first_row_is_caught() {
 #[test]
 fn a_window_without_the_parents_is_caught() {
     assert_caught(Mutant::NoAncestors);
+}
+
+#[test]
+fn rollups_that_nobody_misses_are_caught() {
+    assert_caught(Mutant::NoRepair);
 }
 
 #[test]

@@ -28,6 +28,15 @@ impl Memory {
     }
 }
 
+impl FromIterator<(String, Bytes)> for Memory {
+    fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(objects: I) -> Self {
+        let objects = objects.into_iter().collect();
+        Self {
+            objects: Arc::new(Mutex::new(objects)),
+        }
+    }
+}
+
 impl Lake for Memory {
     async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
         let bounds = (

@@ -12,6 +12,7 @@ use ingest::lake::{Lake, Memory};
 use ingest::lineage::Lineage;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
 use tokio::time::Instant;
 
 /// 2026-11-22T12:00:00Z, a line of the time grid.
@@ -23,6 +24,9 @@ pub const MINUTE: i64 = 60 * SECOND;
 pub const SETTINGS: Settings = Settings {
     filter: Filter {
         keep_test_events: false,
+    },
+    lateness: Lateness {
+        bound_ms: 60 * MINUTE,
     },
     horizon_ms: 15 * MINUTE,
     max_window_ids: 1_000_000,

@@ -10,6 +10,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::layout::{ObjectName, cell_start};
 
 use super::lake::{Contents, SimulatedLake, audit_value};
+use super::rollups;
 use super::stream::{HORIZON_MS, Stream, Verdict, number};
 
 /// Nothing before the answer's position may be left undone: Lambda will never deliver it again.
@@ -89,7 +90,8 @@ pub fn at_rest(stream: &Stream, lake: &SimulatedLake, in_order: bool) -> Result<
             }
         }
     }
-    objects(lake, &contents)
+    objects(lake, &contents)?;
+    rollups::merge_to_the_events(&lake.memory.objects())
 }
 
 fn objects(lake: &SimulatedLake, contents: &Contents) -> Result<(), String> {

@@ -15,7 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::commit::Created;
-use pipeline::layout::{KeyRange, ObjectName};
+use pipeline::layout::{EVENTS, KeyRange, ObjectName, ROLLUPS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,6 +37,8 @@ pub enum Mutant {
     NoAncestors,
     /// Rejected records are stored after the rows are committed.
     QuarantineAfterCommit,
+    /// Nobody notices that an object has no rollup.
+    NoRepair,
 }
 
 /// A row as the lake has it.
@@ -132,6 +134,10 @@ impl SimulatedLake {
     }
 
     async fn really_create(&self, key: &str, body: Bytes) -> Created {
+        if key.starts_with(ROLLUPS) {
+            let created = self.memory.create(key, body, &[]).await;
+            return created.expect("memory");
+        }
         let Some(key) = self.as_mutants_have_it(key, &body) else {
             return Created::AlreadyExists;
         };
@@ -153,6 +159,17 @@ impl SimulatedLake {
             contents.created.entry(key.to_owned()).or_insert(body);
         }
         created
+    }
+
+    fn rollups_of_all_objects(&self, range: &KeyRange) -> Vec<Listed> {
+        let objects = self.memory.objects().into_keys();
+        let rollups = objects.filter_map(|key| {
+            let key = format!("{ROLLUPS}{}", key.strip_prefix(EVENTS)?);
+            Some(Listed { key, size: 1 })
+        });
+        rollups
+            .filter(|listed| listed.key.starts_with(&range.prefix))
+            .collect()
     }
 
     /// With a mutant that names objects otherwise, its names decide who is first, and the object goes to whatever place
@@ -203,6 +220,9 @@ fn error(operation: &'static str, key: &str) -> LakeError {
 impl Lake for SimulatedLake {
     async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
         match self.call("LIST", &range.start_after).await {
+            Fault::None if self.mutant == Mutant::NoRepair && range.prefix.starts_with(ROLLUPS) => {
+                Ok(self.rollups_of_all_objects(range))
+            }
             Fault::None => self.memory.list(range).await,
             _ => Err(error("LIST", &range.prefix)),
         }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lake::{Family, SimulatedLake};
-use super::stream::{HORIZON_MS, Stream, envelope, number};
+use super::stream::{HORIZON_MS, LATENESS, Stream, envelope, number};
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
@@ -118,6 +118,7 @@ impl Lambda {
     fn environment(&mut self) -> Environment {
         let settings = Settings {
             filter: Filter::default(),
+            lateness: LATENESS,
             horizon_ms: HORIZON_MS,
             // Small enough that windows are dropped now and then.
             max_window_ids: 100,

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use event_source::envelope::Envelope;
 use event_source::lineage::ListedShard;
 use event_source::record::{Record, SequenceNumber};
+use pipeline::rollup::Lateness;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// 2026-11-22T12:00:00Z, a line of the time grid; virtual time begins here (milliseconds since the Unix epoch).
 pub const START_MS: i64 = 1_795_348_800_000;
 pub const HORIZON_MS: i64 = 15 * 60_000;
+pub const LATENESS: Lateness = Lateness {
+    bound_ms: 5 * 60_000,
+};
 pub const STREAM: &str = "s";
 
 /// What the contract says about a record, taken alone.
@@ -155,9 +159,14 @@ impl Writer {
         self.events += 1;
         let id = format!("e{}", self.events);
         let key = rng.random_range(0..KEYS);
+        let minute = rng.random_range(0..6);
+        // Whole numbers: their sums are the same in any order.
+        let (duration, value) = (rng.random_range(0..100), rng.random_range(-50..50));
+        let value = Some(value).filter(|value| value % 3 != 0);
+        let value = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
         let payload = |test| {
             Bytes::from(format!(
-                r#"{{"schema_version":1,"event_id":"{id}","device_id":"k{key}","device_type":"t","event_time":"2026-11-22T11:59:00Z","event_duration":1,"test":{test}}}"#
+                r#"{{"schema_version":1,"event_id":"{id}","device_id":"k{key}","device_type":"t","event_time":"2026-11-22T12:0{minute}:30Z","event_duration":{duration},"value":{value},"test":{test}}}"#
             ))
         };
         match rng.random_range(0..20) {

@@ -1,0 +1,262 @@
+//! Rows → per-device per-minute partial aggregates by event time: one rollup object beside each row object.
+//!
+//! A rollup is a function of its row object and the lateness bound, to the byte: made from the rows while they are at
+//! hand, or from the object when a later delivery finds that it has none. Rows of different rollups merge by their key
+//! (counts and sums add up), so an event that comes late is one more part of its minute and is never dropped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::builder::{
+    Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+
+use crate::encode;
+
+/// Width of a window of event time: a minute, in microseconds.
+pub const WINDOW_US: i64 = 60 * 1_000_000;
+
+/// Columns of `rollups`, in order.
+pub static ROLLUPS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("window_start", utc(), false),
+        Field::new("device_id", DataType::Utf8, false),
+        Field::new("device_type", DataType::Utf8, false),
+        Field::new("events", DataType::Int64, false),
+        Field::new("value_count", DataType::Int64, false),
+        Field::new("value_sum", DataType::Float64, false),
+        Field::new("value_min", DataType::Float64, true),
+        Field::new("value_max", DataType::Float64, true),
+        Field::new("duration_sum", DataType::Float64, false),
+        Field::new("duration_min", DataType::Float64, false),
+        Field::new("duration_max", DataType::Float64, false),
+        Field::new("late_events", DataType::Int64, false),
+    ]))
+});
+
+/// When an event counts as late: its event time is older than its arrival by more than this. It is written and merged
+/// all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lateness {
+    /// Milliseconds.
+    pub bound_ms: i64,
+}
+
+impl Lateness {
+    /// Whether an event of `event_time_us` that arrived at `arrival_ms` is late.
+    pub fn is_late(self, event_time_us: i64, arrival_ms: i64) -> bool {
+        arrival_ms * 1000 - event_time_us > self.bound_ms * 1000
+    }
+}
+
+/// What a rollup needs of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'r> {
+    /// Microseconds since the Unix epoch.
+    pub event_time_us: i64,
+    /// The broker's time stamp, in milliseconds since the Unix epoch.
+    pub arrival_ms: i64,
+    /// The device.
+    pub device_id: &'r str,
+    /// Its kind.
+    pub device_type: &'r str,
+    /// Milliseconds.
+    pub event_duration: f64,
+    /// The reading.
+    pub value: Option<f64>,
+}
+
+/// Window start in microseconds, device id, device type: the order of a rollup's rows.
+type Key<'r> = (i64, &'r str, &'r str);
+
+#[derive(Clone, Copy, Debug)]
+struct Aggregate {
+    events: i64,
+    value_count: i64,
+    value_sum: f64,
+    value_range: Option<(f64, f64)>,
+    duration_sum: f64,
+    duration_range: (f64, f64),
+    late_events: i64,
+}
+
+impl Aggregate {
+    const EMPTY: Self = Self {
+        events: 0,
+        value_count: 0,
+        value_sum: 0.0,
+        value_range: None,
+        duration_sum: 0.0,
+        duration_range: (f64::INFINITY, f64::NEG_INFINITY),
+        late_events: 0,
+    };
+
+    fn add(&mut self, event: &Event, late: bool) {
+        self.events += 1;
+        self.late_events += i64::from(late);
+        self.duration_sum += event.event_duration;
+        self.duration_range = widened(self.duration_range, event.event_duration);
+        if let Some(value) = event.value {
+            self.value_count += 1;
+            self.value_sum += value;
+            let range = self.value_range.unwrap_or((value, value));
+            self.value_range = Some(widened(range, value));
+        }
+    }
+}
+
+fn widened((least, most): (f64, f64), value: f64) -> (f64, f64) {
+    (least.min(value), most.max(value))
+}
+
+/// Aggregates events, in the order of their row object, into the rollup object that belongs beside it.
+///
+/// # Errors
+/// None that input can cause; the Parquet writer's signature has one.
+pub fn of_events<'r>(
+    events: impl Iterator<Item = Event<'r>>,
+    lateness: Lateness,
+) -> Result<Bytes, ParquetError> {
+    let mut aggregates: HashMap<Key, Aggregate, FixedState> = HashMap::default();
+    for event in events {
+        let window_start = event.event_time_us.div_euclid(WINDOW_US) * WINDOW_US;
+        aggregates
+            .entry((window_start, event.device_id, event.device_type))
+            .or_insert(Aggregate::EMPTY)
+            .add(
+                &event,
+                lateness.is_late(event.event_time_us, event.arrival_ms),
+            );
+    }
+    let mut aggregates: Vec<_> = aggregates.into_iter().collect();
+    aggregates.sort_unstable_by_key(|(key, _)| *key);
+    encode(&aggregates, lateness)
+}
+
+/// Makes the rollup of a whole row object.
+///
+/// # Errors
+/// If the bytes are not a row object.
+pub fn of_object(object: Bytes, lateness: Lateness) -> Result<Bytes, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(object)?;
+    let mask = ProjectionMask::columns(
+        builder.parquet_schema(),
+        [
+            "event_time",
+            "device_type",
+            "device_id",
+            "event_duration",
+            "value",
+            "arrival_time",
+        ],
+    );
+    let batches = builder.with_projection(mask).build()?;
+    let batches: Vec<_> = batches.collect::<Result<_, _>>()?;
+    let columns: Vec<_> = batches
+        .iter()
+        .map(Columns::of)
+        .collect::<Option<_>>()
+        .ok_or_else(|| ParquetError::General("not a row object: a column is missing".into()))?;
+    of_events(columns.iter().flat_map(Columns::events), lateness)
+}
+
+/// The columns that a rollup is made of.
+struct Columns<'b> {
+    event_time: &'b arrow_array::TimestampMicrosecondArray,
+    arrival_time: &'b arrow_array::TimestampMicrosecondArray,
+    device_id: &'b arrow_array::StringArray,
+    device_type: &'b arrow_array::StringArray,
+    event_duration: &'b arrow_array::Float64Array,
+    value: &'b arrow_array::Float64Array,
+}
+
+impl<'b> Columns<'b> {
+    fn of(rows: &'b RecordBatch) -> Option<Self> {
+        let time = |name| {
+            rows.column_by_name(name)?
+                .as_primitive_opt::<TimestampMicrosecondType>()
+        };
+        let text = |name| rows.column_by_name(name)?.as_string_opt::<i32>();
+        let number = |name| rows.column_by_name(name)?.as_primitive_opt::<Float64Type>();
+        Some(Self {
+            event_time: time("event_time")?,
+            arrival_time: time("arrival_time")?,
+            device_id: text("device_id")?,
+            device_type: text("device_type")?,
+            event_duration: number("event_duration")?,
+            value: number("value")?,
+        })
+    }
+
+    fn events(&self) -> impl Iterator<Item = Event<'b>> {
+        (0..self.event_time.len()).map(|row| Event {
+            event_time_us: self.event_time.value(row),
+            arrival_ms: self.arrival_time.value(row) / 1000,
+            device_id: self.device_id.value(row),
+            device_type: self.device_type.value(row),
+            event_duration: self.event_duration.value(row),
+            value: self.value.is_valid(row).then(|| self.value.value(row)),
+        })
+    }
+}
+
+fn encode(rows: &[(Key, Aggregate)], lateness: Lateness) -> Result<Bytes, ParquetError> {
+    let n = rows.len();
+    let counts = || Int64Builder::with_capacity(n);
+    let numbers = || Float64Builder::with_capacity(n);
+    let mut window_start = TimestampMicrosecondBuilder::with_capacity(n).with_timezone("UTC");
+    let mut device_id = StringBuilder::with_capacity(n, n * 24);
+    let mut device_type = StringBuilder::with_capacity(n, n * 16);
+    let (mut events, mut value_count, mut late_events) = (counts(), counts(), counts());
+    let (mut value_sum, mut value_min, mut value_max) = (numbers(), numbers(), numbers());
+    let (mut duration_sum, mut duration_min, mut duration_max) = (numbers(), numbers(), numbers());
+    for ((window, device, kind), aggregate) in rows {
+        window_start.append_value(*window);
+        device_id.append_value(device);
+        device_type.append_value(kind);
+        events.append_value(aggregate.events);
+        value_count.append_value(aggregate.value_count);
+        value_sum.append_value(aggregate.value_sum);
+        value_min.append_option(aggregate.value_range.map(|(least, _)| least));
+        value_max.append_option(aggregate.value_range.map(|(_, most)| most));
+        duration_sum.append_value(aggregate.duration_sum);
+        duration_min.append_value(aggregate.duration_range.0);
+        duration_max.append_value(aggregate.duration_range.1);
+        late_events.append_value(aggregate.late_events);
+    }
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(window_start.finish()),
+        Arc::new(device_id.finish()),
+        Arc::new(device_type.finish()),
+        Arc::new(events.finish()),
+        Arc::new(value_count.finish()),
+        Arc::new(value_sum.finish()),
+        Arc::new(value_min.finish()),
+        Arc::new(value_max.finish()),
+        Arc::new(duration_sum.finish()),
+        Arc::new(duration_min.finish()),
+        Arc::new(duration_max.finish()),
+        Arc::new(late_events.finish()),
+    ];
+    let rows = RecordBatch::try_new(ROLLUPS_SCHEMA.clone(), columns)?;
+    let bound = KeyValue::new(
+        "tributary-lateness-ms".to_owned(),
+        lateness.bound_ms.to_string(),
+    );
+    encode::file(&rows, encode::rollup_properties(), vec![bound])
+}
+
+#[cfg(test)]
+#[path = "rollup_tests.rs"]
+mod tests;
