@@ -69,6 +69,7 @@ class EventSource:
                 self.function_log,
                 "--on-failure-destination",
                 f"{settings.endpoint}/000000000000/{settings.queue}",
+                "--metrics",
                 *self._function_environment(),
                 *self.arguments,
                 *more,

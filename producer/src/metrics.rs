@@ -6,13 +6,13 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+use events::metrics::{Metric, NAMESPACE};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::aws::root_cause;
 use crate::totals::Totals;
 
-const NAMESPACE: &str = "Tributary";
 const PERIOD: Duration = Duration::from_secs(10);
 /// The end of a run does not wait longer than this for `CloudWatch`.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,11 +43,11 @@ impl Counts {
         }
     }
 
-    fn since(self, earlier: Self) -> [(&'static str, u64); 3] {
+    fn since(self, earlier: Self) -> [(Metric, u64); 3] {
         [
-            ("EventsProduced", self.produced - earlier.produced),
-            ("PutRetries", self.retries - earlier.retries),
-            ("PutFailures", self.failures - earlier.failures),
+            (Metric::EventsProduced, self.produced - earlier.produced),
+            (Metric::PutRetries, self.retries - earlier.retries),
+            (Metric::PutFailures, self.failures - earlier.failures),
         ]
     }
 }
@@ -85,13 +85,13 @@ impl Publisher {
             .name("Stream")
             .value(&self.stream)
             .build();
-        let data = counts.since(self.published).map(|(name, count)| {
+        let data = counts.since(self.published).map(|(metric, count)| {
             #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
             let value = count as f64;
             MetricDatum::builder()
-                .metric_name(name)
+                .metric_name(metric.name())
                 .value(value)
-                .unit(StandardUnit::Count)
+                .unit(StandardUnit::from(metric.unit().name()))
                 .dimensions(dimension.clone())
                 .build()
         });

@@ -81,6 +81,9 @@ pub(crate) struct RunArguments {
     /// With `AT_TIMESTAMP`: RFC 3339 time of arrival of the first record read
     #[arg(long, value_name = "TIME")]
     pub(crate) starting_position_timestamp: Option<jiff::Timestamp>,
+    /// Publish what Lambda would to CloudWatch; `LocalStack` takes it, AWS does not
+    #[arg(long)]
+    pub(crate) metrics: bool,
     /// Where given-up batches go: an SQS queue's ARN or URL, or an S3 bucket's ARN [default: discarded]
     #[arg(long, value_name = "ARN_OR_URL")]
     pub(crate) on_failure_destination: Option<Destination>,

@@ -18,6 +18,7 @@ pub mod invocation_record;
 pub mod kinesis;
 pub mod lineage;
 pub mod mapping;
+pub mod metrics;
 pub mod on_failure;
 pub mod reaper;
 pub mod record;

@@ -15,6 +15,7 @@ use event_source::environment::{FunctionLog, FunctionSettings};
 use event_source::function::Function;
 use event_source::kinesis::Stream;
 use event_source::mapping::Mapping;
+use event_source::metrics::Metrics;
 use event_source::on_failure::OnFailure;
 use event_source::reaper::{Reaper, reap};
 use event_source::redrive::Redrive;
@@ -89,12 +90,16 @@ async fn start(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         mapping,
         stream,
         role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", settings.name),
+        metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
         function: Function::new(settings),
         on_failure,
         checkpoints,
         region,
     };
-    run(source, stop_signal()?).await?;
+    let cloudwatch = arguments
+        .metrics
+        .then(|| aws_sdk_cloudwatch::Client::new(&config));
+    run(source, cloudwatch, stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 

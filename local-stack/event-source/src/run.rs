@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use aws_sdk_kinesis::types::Record as KinesisRecord;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use crate::answer::{self, Answer};
@@ -22,6 +22,7 @@ use crate::invocation_record::Discarded;
 use crate::kinesis::{Page, Reader, Stream};
 use crate::lineage::{Lineage, Start};
 use crate::mapping::Mapping;
+use crate::metrics::{Invocation, Metrics};
 use crate::on_failure::OnFailure;
 use crate::record::{Millis, Record, SequenceNumber};
 use crate::shard::{Action, Batch, Condition, Outcome, Shard};
@@ -42,6 +43,8 @@ pub struct EventSource {
     pub function: Function,
     /// Where batches go that were given up; without one they are discarded, with an error in the log.
     pub on_failure: Option<OnFailure>,
+    /// What Lambda would publish.
+    pub metrics: Metrics,
     /// What outlives a restart.
     pub checkpoints: CheckpointStore,
     /// Such as `us-east-1`.
@@ -58,9 +61,19 @@ fn now() -> Millis {
     Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX)
 }
 
-/// Runs until `stop` turns true, or an error that trying again would not mend.
-pub async fn run(source: EventSource, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+/// Runs until `stop` turns true, or an error that trying again would not mend. Metrics are published with `cloudwatch`,
+/// if there is one.
+pub async fn run(
+    source: EventSource,
+    cloudwatch: Option<aws_sdk_cloudwatch::Client>,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let source = Arc::new(source);
+    let (ended, end) = watch::channel(false);
+    let publisher = cloudwatch.map(|client| {
+        let source = Arc::clone(&source);
+        tokio::spawn(async move { source.metrics.publish(client, end).await })
+    });
     let mut lineage = Lineage::default();
     for (id, shard) in &source.checkpoints.current().shards {
         lineage.restore(id, shard.start, shard.closed);
@@ -119,6 +132,10 @@ pub async fn run(source: EventSource, mut stop: watch::Receiver<bool>) -> anyhow
     shards.shutdown().await;
     source.function.stop();
     source.checkpoints.save()?;
+    ended.send_replace(true);
+    if let Some(publisher) = publisher {
+        publisher.await?;
+    }
     failure.map_or(Ok(()), Err)
 }
 
@@ -280,10 +297,12 @@ impl ShardTask {
         self.running.spawn(async move {
             let request_id = Uuid::new_v4();
             let records = batch.records();
+            let (started, delivered_at) = (Instant::now(), now());
             let end = source
                 .function
                 .invoke(request_id, envelope.payload(records))
                 .await;
+            let duration = started.elapsed();
             let outcome = match end {
                 InvocationEnd::Answered(body) => {
                     let report = source.mapping.report_batch_item_failures;
@@ -293,6 +312,16 @@ impl ShardTask {
                 InvocationEnd::NotInvoked(_) => Outcome::NotInvoked,
             };
             log(&id, request_id, &batch, &outcome);
+            source.metrics.invoked(&Invocation {
+                records: records.len(),
+                failed_records: outcome.failed_records(records),
+                error: !matches!(
+                    outcome,
+                    Outcome::Answered(Answer::Success | Answer::PartialFrom(_))
+                ),
+                duration,
+                iterator_age_ms: records.last().map_or(0, |last| delivered_at - last.arrival),
+            });
             Done::Invoked(sub_shard, request_id, outcome)
         });
     }
@@ -316,6 +345,9 @@ impl ShardTask {
                 destination = source.on_failure.is_some(),
                 "records given up"
             );
+            source
+                .metrics
+                .given_up(records.len(), source.on_failure.is_some());
             if let Some(on_failure) = &source.on_failure {
                 let function_arn = source.function.arn();
                 let discarded = Discarded {

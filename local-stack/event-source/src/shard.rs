@@ -56,6 +56,20 @@ pub enum Outcome {
     NotInvoked,
 }
 
+impl Outcome {
+    /// How many of the batch's records were not said to be done.
+    pub fn failed_records(&self, records: &[Record]) -> usize {
+        match self {
+            Self::Answered(Answer::Success) => 0,
+            Self::Answered(Answer::PartialFrom(from)) => records
+                .iter()
+                .filter(|record| record.sequence_number >= *from)
+                .count(),
+            Self::Answered(Answer::Failed(_)) | Self::NotInvoked => records.len(),
+        }
+    }
+}
+
 /// The state of one shard. See the module's documentation.
 #[derive(Debug)]
 pub struct Shard {
