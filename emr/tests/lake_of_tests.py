@@ -1,8 +1,10 @@
 """Rows and objects as the ingest function writes them, for tests to bend."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,24 @@ ARROW_SCHEMA = pa.schema(
     ]
 )
 
+ROLLUP_ARROW_SCHEMA = pa.schema(
+    [
+        pa.field("window_start", _UTC, nullable=False),
+        pa.field("device_id", pa.string(), nullable=False),
+        pa.field("device_type", pa.string(), nullable=False),
+        pa.field("events", pa.int64(), nullable=False),
+        pa.field("value_count", pa.int64(), nullable=False),
+        pa.field("value_sum", pa.float64(), nullable=False),
+        pa.field("value_min", pa.float64()),
+        pa.field("value_max", pa.float64()),
+        pa.field("duration_sum", pa.float64(), nullable=False),
+        pa.field("duration_min", pa.float64(), nullable=False),
+        pa.field("duration_max", pa.float64(), nullable=False),
+        pa.field("late_events", pa.int64(), nullable=False),
+    ]
+)
+LATE_AFTER = timedelta(minutes=5)
+
 
 def event(number: int, **changes: Any) -> dict[str, Any]:
     """A row; `number` makes its id, position and arrival its own."""
@@ -49,6 +69,36 @@ def event(number: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+def rollup(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rollup of some rows of `events/`, sorted, without Spark; sums are exact up to one rounding."""
+    groups = defaultdict(list)
+    for row in events:
+        minute = row["event_time"].astimezone(UTC).replace(second=0, microsecond=0)
+        groups[minute, row["device_id"], row["device_type"]].append(row)
+    return [_rollup_row(*key, groups[key]) for key in sorted(groups)]
+
+
+def _rollup_row(
+    minute: datetime, device_id: str, device_type: str, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    values = [row["value"] for row in rows if row["value"] is not None]
+    durations = [row["event_duration"] for row in rows]
+    return {
+        "window_start": minute,
+        "device_id": device_id,
+        "device_type": device_type,
+        "events": len(rows),
+        "value_count": len(values),
+        "value_sum": fsum(values),
+        "value_min": min(values, default=None),
+        "value_max": max(values, default=None),
+        "duration_sum": fsum(durations),
+        "duration_min": min(durations),
+        "duration_max": max(durations),
+        "late_events": sum(row["arrival_time"] - row["event_time"] > LATE_AFTER for row in rows),
+    }
+
+
 @dataclass(frozen=True)
 class Lake:
     """A lake in a local directory."""
@@ -58,6 +108,10 @@ class Lake:
     @property
     def events(self) -> str:
         return f"{self.root}/events/"
+
+    @property
+    def rollups(self) -> str:
+        return f"{self.root}/rollups/"
 
     def write(
         self,
@@ -93,4 +147,27 @@ class Lake:
         table = pa.Table.from_pylist(list(rows), schema=schema)
         given = {name: value for name, value in metadata.items() if value is not None}
         pq.write_table(table.replace_schema_metadata(given), file, compression="zstd")
+        return key
+
+    def write_rollup(
+        self,
+        key: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        schema: pa.Schema = ROLLUP_ARROW_SCHEMA,
+        lateness_ms: str | None = str(LATE_AFTER // timedelta(milliseconds=1)),
+    ) -> str:
+        """Creates the rollup beside the events object `key`, with these rows of `rollups/`, and returns its key."""
+        key = key.replace("events/", "rollups/", 1)
+        file = self.root / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+        metadata = {} if lateness_ms is None else {"tributary-lateness-ms": lateness_ms}
+        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
+        return key
+
+    def write_both(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Commits an object with its rollup and returns its key."""
+        key = self.write(rows)
+        self.write_rollup(key, rollup(rows))
         return key

@@ -1,5 +1,7 @@
 """What an object says about itself: its Parquet footer and its S3 object metadata, read without reading a row."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

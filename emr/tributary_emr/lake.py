@@ -3,11 +3,15 @@
 So the jobs use one S3 client with one set of credentials, Spark's, on EMR and locally; a local directory works too.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from tributary_emr import schema
@@ -28,11 +32,15 @@ class StoredObject:
         """Relative to the lake: `events/date=…/….parquet`."""
         return key_of(self.uri)
 
+    @property
+    def name(self) -> str:
+        """`date=…/….parquet`, which an `events/` object and its rollup share."""
+        return self.key.partition("/")[2]
+
 
 def key_of(uri: str) -> str:
-    """The key of an `events/` object, from any spelling of its URI (`file:/…` and `file:///…` are both in use)."""
-    prefix, _, name = uri.rpartition("/events/")
-    return f"events/{name}" if prefix else uri
+    """The key of an object, from any spelling of its URI (`file:/…` and `file:///…` are both in use)."""
+    return re.sub(r"^.*/(?=(events|rollups)/)", "", uri)
 
 
 def bucket_uri(environ: Mapping[str, str]) -> str:
@@ -43,14 +51,14 @@ def bucket_uri(environ: Mapping[str, str]) -> str:
     return f"s3a://{bucket}"
 
 
-def event_objects(spark: SparkSession, events: str) -> list[StoredObject]:
-    """Every Parquet object under the URI `events`, ordered by key.
+def parquet_objects(spark: SparkSession, prefix: str) -> list[StoredObject]:
+    """Every Parquet object under the URI `prefix` (`events/` or `rollups/`), ordered by key.
 
     Raises `LakeError` when there is none, or the lake cannot be listed.
     """
-    with_rows = [stored for stored in _event_files(spark, events) if stored.uri.endswith(".parquet")]
+    with_rows = [stored for stored in _files(spark, prefix) if stored.uri.endswith(".parquet")]
     if not with_rows:
-        raise LakeError(f"{events}: the lake is empty, no Parquet object has been committed")
+        raise LakeError(f"{prefix}: the lake is empty, no Parquet object has been committed")
     return sorted(with_rows, key=lambda stored: stored.key)
 
 
@@ -58,6 +66,54 @@ def read_events(spark: SparkSession, *uris: str) -> DataFrame:
     """The rows of `events/` or of some of its objects, in the columns of `schema.EVENTS`."""
     # The given schema saves reading a footer to infer it.
     return spark.read.schema(schema.EVENTS).parquet(*uris)
+
+
+def read_rollups(spark: SparkSession, *uris: str) -> DataFrame:
+    """The rows of `rollups/` or of some of its objects, in the columns of `schema.ROLLUPS`."""
+    return spark.read.schema(schema.ROLLUPS).parquet(*uris)
+
+
+def count_objects(spark: SparkSession, prefix: str, read: Callable[[SparkSession, str], DataFrame]) -> int:
+    """How many objects `read` (`read_events`, `read_rollups`) finds under the URI `prefix`.
+
+    Spark lists them itself, without a call per object as in `parquet_objects`. Raises `LakeError` when there is none,
+    or the lake cannot be listed.
+    """
+    try:
+        objects = len(read(spark, prefix)._jdf.inputFiles())
+    except AnalysisException as error:
+        if error.getErrorClass() == "PATH_NOT_FOUND":
+            raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
+        raise LakeError(f"{prefix}: cannot be listed: {str(error).splitlines()[0]}") from error
+    except Py4JJavaError as error:
+        raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
+    if not objects:
+        raise LakeError(f"{prefix}: the lake is empty, no Parquet object has been committed")
+    return objects
+
+
+def put_file(spark: SparkSession, file: Path, uri: str) -> None:
+    """Puts the local `file` as one object, in place of what was there."""
+    try:
+        path, file_system = _file_system(spark, uri)
+        source = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(file.absolute().as_uri())
+        file_system.copyFromLocalFile(False, True, source, path)
+    except Py4JJavaError as error:
+        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
+
+
+def write_days(rows: DataFrame, uri: str) -> None:
+    """Writes Parquet under the folder `uri`, a folder `date=…` per value of column `date`.
+
+    A folder of that name that was there is replaced, others stay. Rows are ordered by `schema.ROLLUP_KEY`.
+    """
+    # By range, so that a file holds a stretch of time, and not every file a little of each day.
+    order = ["date", *schema.ROLLUP_KEY]
+    ordered = rows.repartitionByRange(*order).sortWithinPartitions(*order)
+    try:
+        ordered.write.partitionBy("date").option("partitionOverwriteMode", "dynamic").parquet(uri, mode="overwrite")
+    except Py4JJavaError as error:
+        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:
@@ -73,17 +129,17 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
         raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
 
 
-def _event_files(spark: SparkSession, events: str) -> Iterator[StoredObject]:
+def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
     try:
-        path, file_system = _file_system(spark, events)
+        path, file_system = _file_system(spark, prefix)
         # Recursive: S3A then lists a thousand keys per request, whatever the directories.
         files = file_system.listFiles(path, True)
         while files.hasNext():
             yield StoredObject(files.next().getPath().toString())
     except Py4JJavaError as error:
         if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
-            raise LakeError(f"{events}: the lake is empty, no object has been committed") from error
-        raise LakeError(f"{events}: cannot be listed: {_first_line(error)}") from error
+            raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
+        raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
 
 
 def _file_system(spark: SparkSession, uri: str):

@@ -5,8 +5,9 @@
 The rule is in `transforms`. Exit status: 0, 1 when the lake cannot be read or the report not written, 2 on bad usage.
 """
 
+from __future__ import annotations
+
 import argparse
-import csv
 import io
 import os
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from pyspark.sql import Row, SparkSession
 
-from tributary_emr.lake import LakeError, bucket_uri, event_objects, read_events, write_text
+from tributary_emr.csv_text import write_csv
+from tributary_emr.lake import LakeError, bucket_uri, count_objects, read_events, write_text
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.terminal import table
 from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, report
@@ -25,14 +27,9 @@ REPORT_KEY = "reports/p95_event_duration.csv"
 
 
 def csv_text(rows: Iterable[Row]) -> str:
-    """The report as CSV with a header and `\\n` line ends.
-
-    A double is written with the fewest digits that read back as the same double, NULL as an empty cell.
-    """
+    """The report as CSV."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(REPORT_COLUMNS)
-    writer.writerows([_cell(row[name]) for name in REPORT_COLUMNS] for row in rows)
+    write_csv(out, REPORT_COLUMNS, rows)
     return out.getvalue()
 
 
@@ -72,7 +69,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
     """Reads the URI `source`, writes the object `output`, prints the table; raises `LakeError`."""
-    objects = event_objects(spark, source)
+    objects = count_objects(spark, source, read_events)
     groups = report(
         read_events(spark, source),
         outlier_scope=options.outlier_scope,
@@ -83,7 +80,7 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
     text = csv_text(rows)
     write_text(spark, output, text)
     print(table(REPORT_COLUMNS, [tuple(row) for row in rows], text_columns=2))
-    print(f"\n{len(rows):,} groups from {len(objects):,} objects → {output}")
+    print(f"\n{len(rows):,} groups from {objects:,} objects → {output}")
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         options.csv.write_text(text)
@@ -105,10 +102,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"report: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """The rules that every stored object obeys, as pure functions: facts in, breaches out."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pyarrow as pa
-from pyspark.sql.types import DataType, DoubleType, IntegerType, StringType, TimestampType
+from pyspark.sql.types import DataType, DoubleType, IntegerType, LongType, StringType, StructType, TimestampType
 
 from tributary_emr import schema
 from tributary_emr.footers import Footer
+from tributary_emr.lake import StoredObject
 from tributary_emr.schema import ObjectName
 
 _CELL_MS = int(schema.CELL.total_seconds() * 1000)
@@ -19,6 +22,7 @@ _ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
     DoubleType: (pa.float64(),),
     StringType: (pa.string(),),
     IntegerType: (pa.int32(),),
+    LongType: (pa.int64(),),
 }
 
 READABLE = "object is readable as Parquet"
@@ -36,6 +40,11 @@ DATE = "date partition is the cell's date"
 CELL = "rows arrived within the name's cell of the time grid"
 LOG = "commits of a cell are numbered from 0 without a gap"
 DOUBLED = "event ids are distinct"
+ROLLUP_PRESENT = "every events object has its rollup beside it"
+ROLLUP_OWNED = "every rollup has its events object"
+ROLLUP_LATENESS = "a rollup's footer says when an event is late"
+ROLLUP_KEY = "a rollup has one row per minute, device and type"
+ROLLUP_EQUAL = "a rollup is the aggregation of its events object"
 
 #: Every rule, in the order of the table.
 RULES = (
@@ -55,6 +64,9 @@ RULES = (
     LOG,
     DOUBLED,
 )
+
+#: The rules about rollups, in the order of the table.
+ROLLUP_RULES = (ROLLUP_PRESENT, ROLLUP_OWNED, ROLLUP_LATENESS, ROLLUP_KEY, ROLLUP_EQUAL)
 
 
 @dataclass(frozen=True)
@@ -154,23 +166,50 @@ def log_breaches(keys: Iterable[str]) -> Iterator[Breach]:
             yield Breach(LOG, cell, f"commit {missing[0]} is missing, {max(commits)} is there")
 
 
-def schema_differences(actual: pa.Schema) -> Iterator[str]:
-    """How the columns of a file differ from `schema.EVENTS`, one text per difference."""
-    types = list(type_differences(actual))
+def rollup_footer_breaches(footer: Footer) -> Iterator[Breach]:
+    """The rules about a rollup that need no row."""
+    if footer.schema is None:
+        yield Breach(READABLE, footer.stored.key, footer.error or "no schema")
+        return
+    for value in schema_differences(footer.schema, schema.ROLLUPS):
+        yield Breach(SCHEMA, footer.stored.key, value)
+    if lateness_ms(footer) is None:
+        value = (footer.audit or {}).get(schema.LATENESS)
+        yield Breach(ROLLUP_LATENESS, footer.stored.key, f"{schema.LATENESS} = {value}")
+
+
+def lateness_ms(rollup: Footer) -> int | None:
+    """The bound for late events of a rollup, in milliseconds; `None` when its footer does not say."""
+    value = (rollup.audit or {}).get(schema.LATENESS, "")
+    return int(value) if value.isdecimal() else None
+
+
+def pairing_breaches(events: Iterable[StoredObject], rollups: Iterable[StoredObject]) -> Iterator[Breach]:
+    """A breach per object that has no partner of its name on the other side."""
+    event_names, rollup_names = ({stored.name for stored in side} for side in (events, rollups))
+    for name in sorted(event_names - rollup_names):
+        yield Breach(ROLLUP_PRESENT, f"events/{name}", f"rollups/{name} is missing")
+    for name in sorted(rollup_names - event_names):
+        yield Breach(ROLLUP_OWNED, f"rollups/{name}", f"events/{name} is missing")
+
+
+def schema_differences(actual: pa.Schema, columns: StructType = schema.EVENTS) -> Iterator[str]:
+    """How the columns of a file differ from `columns`, one text per difference."""
+    types = list(type_differences(actual, columns))
     yield from types
     if not types:
-        for expected, field in zip(schema.EVENTS, actual, strict=True):
+        for expected, field in zip(columns, actual):
             if field.nullable != expected.nullable:
                 yield f"{field.name} is {'optional' if field.nullable else 'required'}; expected the opposite"
 
 
-def type_differences(actual: pa.Schema) -> Iterator[str]:
-    """The differences in name, order and type: Spark cannot read such a file as `schema.EVENTS`."""
-    expected_names = schema.EVENTS.fieldNames()
+def type_differences(actual: pa.Schema, columns: StructType = schema.EVENTS) -> Iterator[str]:
+    """The differences in name, order and type: Spark cannot read such a file as `columns`."""
+    expected_names = columns.fieldNames()
     if actual.names != expected_names:
         yield f"columns {', '.join(actual.names)}; expected {', '.join(expected_names)}"
         return
-    for expected, field in zip(schema.EVENTS, actual, strict=True):
+    for expected, field in zip(columns, actual):
         if field.type not in _ARROW_TYPES[type(expected.dataType)]:
             yield f"{field.name} is {field.type}; expected {_ARROW_TYPES[type(expected.dataType)][0]}"
 
@@ -194,4 +233,4 @@ def _is_audit_value(name: str, audit: Mapping[str, str]) -> bool:
 
 
 def _utc(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(ms / 1000, timezone.utc).isoformat(timespec="milliseconds")

@@ -1,15 +1,18 @@
-"""The lake's layout as its readers see it: columns of `events/`, the audit of an object, the name of an object.
+"""The lake's layout as its readers see it: the columns, the audit of an object, the name of an object.
 
 The writer's side is `functions/pipeline/src/encode.rs` and `layout.rs`; `validate` holds every object to this file.
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from pyspark.sql.types import (
     DoubleType,
     IntegerType,
+    LongType,
     StringType,
     StructField,
     StructType,
@@ -35,11 +38,38 @@ EVENTS = StructType(
     ]
 )
 
+#: What a row of `rollups/` is about: a UTC minute of event time, a device, a type. A device that sends several types
+#: has several rows.
+ROLLUP_KEY = ("window_start", "device_id", "device_type")
+
+#: Columns of `rollups/`, in stored order: the partial aggregates of one `events/` object, one row per `ROLLUP_KEY`,
+#: sorted by it. `value_…` covers the `value_count` events that have a value (none: sum 0, no minimum or maximum);
+#: `duration_…` is in milliseconds. Rows merge by sums, minima and maxima.
+ROLLUPS = StructType(
+    [
+        StructField("window_start", TimestampType(), nullable=False),
+        StructField("device_id", StringType(), nullable=False),
+        StructField("device_type", StringType(), nullable=False),
+        StructField("events", LongType(), nullable=False),
+        StructField("value_count", LongType(), nullable=False),
+        StructField("value_sum", DoubleType(), nullable=False),
+        StructField("value_min", DoubleType(), nullable=True),
+        StructField("value_max", DoubleType(), nullable=True),
+        StructField("duration_sum", DoubleType(), nullable=False),
+        StructField("duration_min", DoubleType(), nullable=False),
+        StructField("duration_max", DoubleType(), nullable=False),
+        StructField("late_events", LongType(), nullable=False),
+    ]
+)
+
+#: Name of what a rollup's footer says of late events: they arrived more than so many milliseconds after they happened.
+LATENESS = "tributary-lateness-ms"
+
 #: The version of the event contract that these readers know.
 SCHEMA_VERSION = 1
 
 #: No event happened before this (the contract's lower bound of `event_time`).
-MIN_EVENT_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+MIN_EVENT_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 #: How far `event_time` may lie ahead of `arrival_time`.
 MAX_EVENT_TIME_AHEAD = timedelta(hours=24)
@@ -79,13 +109,13 @@ class ObjectName:
     """Place in the cell's log, from 0."""
 
     @classmethod
-    def of_key(cls, key: str) -> "ObjectName | None":
+    def of_key(cls, key: str) -> ObjectName | None:
         """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key."""
         match = _KEY.fullmatch(key)
         if match is None:
             return None
         try:
-            cell_start = datetime.fromisoformat(f"{match['cell']}+00:00")
+            cell_start = datetime.strptime(match["cell"], "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
         except ValueError:
             return None
         return cls(

@@ -9,12 +9,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_colum
     Doubles are shown to three digits, NULL as a dash.
     """
     body = [[_shown(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    widths = [max(map(len, column)) for column in zip(header, *body)]
     lines = [header, ["-" * width for width in widths], *body]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column < text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(line, widths))
         ).rstrip()
         for line in lines
     )

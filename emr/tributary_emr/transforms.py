@@ -5,7 +5,9 @@ beyond 3 standard deviations of the mean, only for device types with at least 50
 are counted before outliers go.
 """
 
-from enum import StrEnum
+from __future__ import annotations
+
+from enum import Enum
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -42,13 +44,16 @@ _MICROSECONDS_PER_DAY = 86_400_000_000
 _GROUP = ("device_type", "day")
 
 
-class OutlierScope(StrEnum):
+class OutlierScope(str, Enum):
     """Whose mean and standard deviation decide what an outlier is."""
 
     GROUP = "group"
     """The (device type, day) group's own."""
     DAY = "day"
     """Those of all distinct events of the day, of every device type."""
+
+    def __str__(self) -> str:
+        return self.value
 
 
 def distinct_events(events: DataFrame) -> DataFrame:

@@ -1,10 +1,12 @@
 """The validation job: reads every object of `events/` and holds it to the rules in `rules`.
 
-    python -m tributary_emr.validate --input s3a://tributary-lake/events/
+    python -m tributary_emr.validate --input s3a://lake/events/ --rollups s3a://lake/rollups/
 
-Prints a table of the rules and one line per breach. Exit status: 0, 1 on a breach or an unreadable lake, 2 on bad
-usage.
+With `--rollups` also every object of `rollups/`. Prints a table of the rules and one line per breach. Exit status: 0,
+1 on a breach or an unreadable lake, 2 on bad usage.
 """
+
+from __future__ import annotations
 
 import argparse
 import os
@@ -19,7 +21,8 @@ from pyspark.sql import functions as F
 
 from tributary_emr import rules, schema
 from tributary_emr.footers import Footer, read_footers
-from tributary_emr.lake import LakeError, bucket_uri, event_objects, key_of, read_events
+from tributary_emr.lake import LakeError, bucket_uri, key_of, parquet_objects, read_events
+from tributary_emr.rollup_check import RollupCheck, check_rollups
 from tributary_emr.rules import Breach, RowFacts
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.terminal import table
@@ -40,17 +43,28 @@ class Validation:
     audit: Mapping[str, int]
     """Sums over all objects, by audit name."""
     breaches: Sequence[Breach]
+    rollups: RollupCheck | None = None
+    """Without its breaches, which are among `breaches`; `None` if rollups were not checked."""
 
 
 def validate(
-    spark: SparkSession, source: str, environ: Mapping[str, str], *, allow_doubled: bool = False
+    spark: SparkSession,
+    source: str,
+    environ: Mapping[str, str],
+    *,
+    allow_doubled: bool = False,
+    rollups: str | None = None,
 ) -> Validation:
-    """Checks the objects under the URI `source`; raises `LakeError` when it is empty or cannot be listed."""
-    footers = read_footers(event_objects(spark, source), environ)
+    """Checks the objects under the URI `source`, and under the URI `rollups` if there is one.
+
+    Raises `LakeError` when a URI is empty or cannot be listed.
+    """
+    footers = read_footers(parquet_objects(spark, source), environ)
     breaches = [breach for footer in footers for breach in rules.footer_breaches(footer)]
     # Spark would fail as a whole on an object that is no Parquet or has other columns; such a breach stands already.
     readable = [f for f in footers if f.schema is not None and not any(rules.type_differences(f.schema))]
     facts: dict[str, RowFacts] = {}
+    checked: RollupCheck | None = None
     if readable:
         uris = [source] if len(readable) == len(footers) else [footer.stored.uri for footer in readable]
         # Two questions to one reading: on many small objects the requests are what takes time.
@@ -58,6 +72,9 @@ def validate(
         facts = {key_of(row["uri"]): _row_facts(row) for row in rows_by_object(events).collect()}
         if not allow_doubled:
             breaches += doubled_ids(events)
+        if rollups:
+            checked = check_rollups(spark, rollups, events, footers, environ)
+            breaches += checked.breaches
         events.unpersist()
     for footer in readable:
         # No row at all is no group, either.
@@ -65,7 +82,7 @@ def validate(
         breaches += rules.row_breaches(footer, rows)
     breaches += rules.log_breaches(footer.stored.key for footer in footers)
     sums = {name: sum(_count(footer, name) for footer in footers) for name in _COUNTS}
-    return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches)
+    return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches, checked)
 
 
 def with_uri(events: DataFrame) -> DataFrame:
@@ -115,12 +132,19 @@ def main(argv: Sequence[str]) -> int:
         action="store_true",
         help="do not check that event ids are distinct (copies sent later than the horizon land twice)",
     )
+    parser.add_argument("--rollups", metavar="URI", help="rollups/ of the lake, to be checked against events/")
     options = parser.parse_args(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"
-        spark = open_session("tributary-validate", os.environ, uris=[source])
+        spark = open_session("tributary-validate", os.environ, uris=[source, *filter(None, [options.rollups])])
         try:
-            found = validate(spark, source, os.environ, allow_doubled=options.allow_doubled)
+            found = validate(
+                spark,
+                source,
+                os.environ,
+                allow_doubled=options.allow_doubled,
+                rollups=options.rollups,
+            )
         finally:
             spark.stop()
     except (LakeError, SessionError) as error:
@@ -133,10 +157,14 @@ def main(argv: Sequence[str]) -> int:
 def _show(found: Validation, source: str, *, allow_doubled: bool) -> None:
     by_rule = Counter(breach.rule for breach in found.breaches)
     checked = [rule for rule in rules.RULES if not (allow_doubled and rule == rules.DOUBLED)]
+    if found.rollups:
+        checked += rules.ROLLUP_RULES
     print(table(("rule", "breaches"), [(rule, by_rule[rule]) for rule in checked]))
     sums = {name.removeprefix("tributary-"): count for name, count in found.audit.items()}
     print(f"\n{found.objects:,} objects, {found.rows:,} rows in {source}")
     print("their audit: " + ", ".join(f"{count:,} {name}" for name, count in sums.items()))
+    if found.rollups:
+        print(f"{found.rollups.objects:,} rollups, {found.rollups.rows:,} rows")
     for breach in found.breaches[:_MOST_LINES]:
         print(f"validate: {breach}", file=sys.stderr)
     if len(found.breaches) > _MOST_LINES:

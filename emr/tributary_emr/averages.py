@@ -1,0 +1,119 @@
+"""The averages job: the average value per device, type and minute, from the rollups of the lake.
+
+    python -m tributary_emr.averages --input s3a://tributary-lake/rollups/ --day 2026-11-22 --csv out/averages.csv
+
+Writes Parquet under `reports/`, a folder `date=…` per UTC day, each replaced as a whole; or, to an output that ends in
+.csv, one CSV. The rule is in `rollup_transforms`. Exit status: 0, 1 when the lake cannot be read or the averages not
+written, 2 on bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date, datetime, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from tributary_emr import schema
+from tributary_emr.csv_text import write_csv
+from tributary_emr.lake import LakeError, bucket_uri, count_objects, put_file, read_rollups, write_days
+from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, averages, merge, of_day
+from tributary_emr.session import SessionError, open_session
+from tributary_emr.transforms import utc_day
+
+#: Where the averages go in the lake.
+AVERAGES_KEY = "reports/averages/"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 on bad usage."""
+    parser = argparse.ArgumentParser(
+        prog="tributary_emr.averages", description="The average value per device, device type and minute of event time."
+    )
+    parser.add_argument(
+        "--input", metavar="URI", help="rollups/ of the lake (default: s3a://$TRIBUTARY_BUCKET/rollups/)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="URI",
+        help="a folder for Parquet, or one object that ends in .csv; under reports/ "
+        f"(default: s3a://$TRIBUTARY_BUCKET/{AVERAGES_KEY})",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the averages as CSV to this local file, too")
+    parser.add_argument(
+        "--day", type=_day, metavar="YYYY-MM-DD", help="only the minutes of this UTC day (default: all there are)"
+    )
+    options = parser.parse_args(argv)
+    if options.output and "reports" not in urlsplit(options.output).path.split("/")[:-1]:
+        # Days are replaced, and so would those of events/ be.
+        parser.error(f"argument --output: {options.output} is not under reports/")
+    return options
+
+
+def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
+    """Reads the URI `source`, writes `output` and says how much; raises `LakeError`."""
+    objects = count_objects(spark, source, read_rollups)
+    rollups = read_rollups(spark, source)
+    # Aggregated once: of two readings, sums may differ in the last digit.
+    table = averages(merge(of_day(rollups, options.day) if options.day else rollups)).persist()
+    rows = table.count()
+    with tempfile.TemporaryDirectory() as scratch:
+        file = options.csv or Path(scratch) / "averages.csv"
+        if options.csv or output.endswith(".csv"):
+            _write_csv(table, file)
+        if output.endswith(".csv"):
+            put_file(spark, file, output)
+        else:
+            write_days(table.withColumn("date", utc_day("window_start")), output)
+    table.unpersist()
+    print(f"{rows:,} device minutes from {objects:,} objects → {output}")
+    if options.csv:
+        print(f"the same → {options.csv}")
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns the exit status."""
+    options = arguments(argv)
+    try:
+        source = options.input or f"{bucket_uri(os.environ)}/rollups/"
+        output = options.output or f"{bucket_uri(os.environ)}/{AVERAGES_KEY}"
+        spark = open_session("tributary-averages", os.environ, uris=(source, output))
+        try:
+            run(spark, source, output, options)
+        finally:
+            spark.stop()
+    except (LakeError, SessionError, OSError) as error:
+        print(f"averages: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _write_csv(table: DataFrame, file: Path) -> None:
+    # As a number: Python's local time, in which Spark hands timestamps over, may have an hour twice.
+    ordered = table.orderBy(*schema.ROLLUP_KEY).withColumn("window_start", F.expr("unix_seconds(window_start)"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as out:
+        write_csv(out, AVERAGES_COLUMNS, map(_with_utc_time, ordered.toLocalIterator()))
+
+
+def _with_utc_time(row: Row) -> dict[str, object]:
+    start = datetime.fromtimestamp(row["window_start"], timezone.utc)
+    return {**row.asDict(), "window_start": f"{start:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no date like 2026-11-22") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

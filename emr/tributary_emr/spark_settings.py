@@ -1,0 +1,67 @@
+"""Spark's settings for a submission, by the size of `events/`.
+
+The reasons are in README.md; none was run at its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: For every size. Copies of an event are few: sorting the rows before the shuffle, to drop them early, costs more than
+#: it saves.
+COMMON: Mapping[str, str] = {"spark.sql.optimizer.windowGroupLimitThreshold": "-1"}
+
+#: By size of `events/` as it is stored: what depends on the data alone, so it holds wherever Spark runs.
+DATA: Mapping[str, Mapping[str, str]] = {
+    "1GB": {
+        "spark.sql.shuffle.partitions": "64",
+        "spark.dynamicAllocation.maxExecutors": "4",
+    },
+    "100GB": {
+        "spark.sql.shuffle.partitions": "2000",
+        "spark.sql.files.maxPartitionBytes": "256m",
+        "spark.dynamicAllocation.maxExecutors": "50",
+    },
+    "10TB": {
+        "spark.sql.shuffle.partitions": "40000",
+        "spark.sql.files.maxPartitionBytes": "1g",
+        "spark.dynamicAllocation.maxExecutors": "400",
+    },
+}
+
+#: The workers of EMR Serverless, by the same sizes. A cluster's memory and cores follow from its instance types; EMR
+#: sets them there.
+WORKERS: Mapping[str, Mapping[str, str]] = {
+    "1GB": {
+        "spark.driver.cores": "2",
+        "spark.driver.memory": "6g",
+        "spark.executor.cores": "4",
+        "spark.executor.memory": "14g",
+    },
+    "100GB": {
+        "spark.driver.cores": "4",
+        "spark.driver.memory": "14g",
+        "spark.executor.cores": "4",
+        "spark.executor.memory": "14g",
+        "spark.emr-serverless.executor.disk": "50g",
+    },
+    "10TB": {
+        "spark.driver.cores": "8",
+        "spark.driver.memory": "54g",
+        "spark.executor.cores": "8",
+        "spark.executor.memory": "54g",
+        "spark.emr-serverless.executor.disk": "200g",
+    },
+}
+
+SIZES = tuple(DATA)
+
+
+def serverless(size: str, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a run on EMR Serverless."""
+    return {**COMMON, **DATA[size], **WORKERS[size], **overrides}
+
+
+def cluster(size: str, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a step on an EMR cluster."""
+    return {**COMMON, **DATA[size], **overrides}
