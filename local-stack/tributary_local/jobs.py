@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tributary_local import foreground
+from tributary_local.emr_metrics import publish_job
 from tributary_local.failure import Failure
 from tributary_local.settings import Settings
 
@@ -45,7 +46,16 @@ def produce(settings: Settings, arguments: Sequence[str]) -> None:
 
 
 def report(settings: Settings) -> None:
-    """The Spark report, on S3 and as one CSV file in `settings.out`."""
+    """The Spark report, on S3 and as one CSV file in `settings.out`. How it ends is published as a metric."""
+    try:
+        _report(settings)
+    except Failure:
+        publish_job(settings, succeeded=False)
+        raise
+    publish_job(settings, succeeded=True)
+
+
+def _report(settings: Settings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     _spark(
         settings,
@@ -61,11 +71,21 @@ def report(settings: Settings) -> None:
 
 def validate(settings: Settings) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
-    _spark(settings, "validate", "--input", f"s3a://{settings.bucket}/events/")
+    lake = f"s3a://{settings.bucket}"
+    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/")
 
 
 def verify(settings: Settings) -> None:
     """Compares the ledgers with the lake, and the report with its recomputation; raises Failure when they differ."""
+    _verify(settings, "--report", settings.out / REPORT_CSV, "--function-log", settings.log / "function.log")
+
+
+def account(settings: Settings) -> None:
+    """Compares the ledgers with the lake; raises Failure when they differ."""
+    _verify(settings)
+
+
+def _verify(settings: Settings, *arguments: str | Path) -> None:
     foreground.run(
         "verification",
         [
@@ -76,10 +96,7 @@ def verify(settings: Settings) -> None:
             settings.bucket,
             "--ledger-dir",
             settings.ledger,
-            "--report",
-            settings.out / REPORT_CSV,
-            "--function-log",
-            settings.log / "function.log",
+            *arguments,
         ],
         settings.child_environment(PYTHONPATH="local-stack"),
         settings.root,

@@ -17,6 +17,7 @@ from tributary_local.settings import Settings
 
 SERVICES = ("kinesis", "s3", "cloudwatch", "sqs")
 KINESIS_LOCAL = "kinesis-local/0.4.13"
+QUERIES = "cloudwatch_queries"
 START_SECONDS = 90
 STOP_SECONDS = 15
 
@@ -97,6 +98,8 @@ class LocalStackProcess:
         for folder in ("start.d", "process"):
             for script in (self.settings.root / "local-stack/localstack" / folder).glob("*.py"):
                 (scripts / script.name).symlink_to(script)
+        # Found by start.d/cloudwatch_metric_data.py; in start.d itself every module would be run as a script.
+        (scripts.parent / QUERIES).symlink_to(self.settings.root / "local-stack/localstack" / QUERIES)
         return root
 
     def _environment(self, filesystem: Path) -> dict[str, str]:

@@ -16,7 +16,8 @@ from rich.table import Table
 from tributary_local import processes
 from tributary_local.event_source import EventSource
 from tributary_local.failure import Failure, last_lines
-from tributary_local.localstack import is_healthy, localstack, log_file
+from tributary_local.localstack import LocalStackContainer, LocalStackProcess, is_healthy, localstack, log_file
+from tributary_local.monitor import Monitor
 from tributary_local.progress import read_checkpoints
 from tributary_local.settings import Settings
 
@@ -27,11 +28,12 @@ Announce = Callable[[str], AbstractContextManager[None]]
 class Stack:
     """LocalStack with its bucket, stream and queue, and the event source on top."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
+    def __init__(self, settings: Settings, console: Console, event_source: EventSource | None = None) -> None:
         self.settings = settings
         self.console = console
         self.localstack = localstack(settings)
-        self.event_source = EventSource(settings)
+        self.event_source = event_source or EventSource(settings)
+        self.monitor = Monitor(settings)
 
     def up(self, step: Announce = lambda _: nullcontext(), event_source: bool = True) -> None:
         """Brings up what is not up yet. On failure, and on Ctrl-C, whatever this call started is stopped again."""
@@ -83,7 +85,7 @@ class Stack:
     def down(self) -> None:
         """Stops everything and makes sure that no process is left; raises Failure naming those that are."""
         with self._alone():
-            was_up = self.localstack.remembered() or self.event_source.remembered()
+            was_up = any(part.remembered() for part in self._parts)
             left = self._stop_everything()
         if left:
             raise Failure("could not stop " + ", ".join(processes.describe(process) for process in left))
@@ -94,7 +96,7 @@ class Stack:
         table = Table(box=None, pad_edge=False)
         for column in ("part", "state", "process", "up for"):
             table.add_column(column)
-        for part in (self.localstack, self.event_source):
+        for part in self._parts:
             running = part.running()
             process = running if isinstance(running, psutil.Process) else None
             table.add_row(
@@ -122,6 +124,10 @@ class Stack:
         if not (self.localstack.running() and is_healthy(self.settings)):
             raise Failure(f"nothing answers at {self.settings.endpoint}", "make up starts the local stack.")
 
+    @property
+    def _parts(self) -> tuple[LocalStackProcess | LocalStackContainer, EventSource, Monitor]:
+        return (self.localstack, self.event_source, self.monitor)
+
     def _is_up(self, event_source: bool) -> bool:
         return bool(
             self.localstack.running()
@@ -137,7 +143,8 @@ class Stack:
         return "[red]died[/]" if part.remembered() else "not started"
 
     def _explain(self) -> None:
-        for part, log in ((self.localstack, log_file(self.settings)), (self.event_source, self.event_source.log_file)):
+        logs = (log_file(self.settings), self.event_source.log_file, self.monitor.log_file)
+        for part, log in zip(self._parts, logs, strict=True):
             if part.remembered() and not part.running():
                 self.console.print(f"\n{part.name} has died. {last_lines(log, 5)}", highlight=False, markup=False)
         self.console.print("\nmake up brings up what is missing; after LocalStack has died, its data is lost.")
@@ -163,6 +170,7 @@ class Stack:
 
     def _stop_everything(self) -> list[psutil.Process]:
         """Event source first, so that it ends its invocations against services that still answer."""
+        self.monitor.stop()
         self.event_source.stop()
         self.localstack.stop()
         (self.settings.run / "provisioned.json").unlink(missing_ok=True)
