@@ -8,6 +8,7 @@ REPORT RequestId: 1\tDuration: 1.00 ms\tMax Memory Used: 20 MB\tInit Duration: 9
 {"level":"WARN","key":"events/k","message":"create_unanswered"}
 {"level":"INFO","message":"batch","received":4,"written":0,"duplicates":0,"handed_back":4,"conflicts":1}
 {"level":"ERROR","from":"1","message":"batch_handed_back"}
+{"level":"INFO","key":"rollups/k","message":"rollup_was_missing"}
 REPORT RequestId: 2\tDuration: 1.00 ms\tMax Memory Used: 20 MB
 RequestId: 3 Error: Runtime.ExitError: exited with signal: 9 (SIGKILL)
 REPORT RequestId: 3\tDuration: 1.00 ms\tMax Memory Used: not measured\tStatus: error
@@ -25,6 +26,7 @@ def test_events_are_counted_and_the_counts_of_batches_summed() -> None:
         "invocations ended by an error or a kill": 1,
         "batches handed back": 1,
         "creates without a plain answer": 1,
+        "rollups made by a later look": 1,
         "names found taken (412)": 3,
         "duplicates dropped": 3,
     }

@@ -68,6 +68,8 @@ def chaos(settings: Settings, console: Console, steps: Steps, options: ChaosOpti
             run.show()
             with steps.step("Verify"):
                 jobs.account(apart)
+            with steps.step("Validate with Spark"):
+                jobs.validate(apart)
             run.require_every_fault()
     finally:
         stack.down()

@@ -7,7 +7,11 @@ from pathlib import Path
 
 # Of the line "batch", which the function writes for each delivery that it has worked off.
 _SUMS = {"conflicts": "names found taken (412)", "duplicates": "duplicates dropped"}
-_MESSAGES = {"batch_handed_back": "batches handed back", "create_unanswered": "creates without a plain answer"}
+_MESSAGES = {
+    "batch_handed_back": "batches handed back",
+    "create_unanswered": "creates without a plain answer",
+    "rollup_was_missing": "rollups made by a later look",
+}
 _REPORT_MARKS = {
     "Init Duration:": "cold starts",
     "Status: timeout": "invocations killed at the time-out",

@@ -1,44 +1,20 @@
 //! The whole flow on events as Lambda delivers them, read back from the Parquet bytes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
+use common::{HASHER, NOON, event, payload};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use pipeline::dedupe::{IdHasher, SeenIds};
+use pipeline::dedupe::SeenIds;
 use pipeline::filter::Filter;
 use pipeline::layout::CELL_MS;
 use pipeline::recover::{self, RecoverError};
 use pipeline::{Object, cells, decode, encode};
 use proptest::prelude::*;
-
-/// 2026-11-22T12:00:00Z, a line of the grid.
-const NOON: i64 = 1_795_348_800_000;
-const HASHER: IdHasher = IdHasher::new(42);
-
-/// A Lambda event of `(arrival in ms, payload)` records; sequence numbers count from 1000.
-fn event(records: &[(i64, String)]) -> Vec<u8> {
-    let records: Vec<String> = records
-        .iter()
-        .enumerate()
-        .map(|(index, (arrival_ms, payload))| {
-            let position = 1000 + index;
-            let data = base64_simd::STANDARD.encode_to_string(payload);
-            let seconds = format!("{}.{:03}", arrival_ms / 1000, arrival_ms % 1000);
-            format!(
-                r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"d","sequenceNumber":"{position}","data":"{data}","approximateArrivalTimestamp":{seconds}}},"eventSource":"aws:kinesis","eventID":"shardId-000000000001:{position}","eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/orders"}}"#
-            )
-        })
-        .collect();
-    format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
-}
-
-fn payload(id: &str) -> String {
-    format!(
-        r#"{{"schema_version":1,"event_id":"{id}","device_id":"d-1","device_type":"door","event_time":"2026-11-22T11:59:00.000001Z","event_duration":12.5,"value":null,"firmware":"4.2"}}"#
-    )
-}
 
 fn test_payload(id: &str) -> String {
     payload(id).replace("\"firmware\"", "\"test\":true,\"firmware\"")
