@@ -3,14 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parquet::errors::ParquetError;
 use pipeline::commit::{self, Created, Decision, Setbacks};
 use pipeline::decode::{self, Batch, EnvelopeError};
 use pipeline::dedupe::IdHasher;
 use pipeline::filter::Filter;
 use pipeline::layout::ObjectName;
-use pipeline::rollup::{self, Lateness};
+use pipeline::rollup::{self, Lateness, Rollup};
 use pipeline::{Cell, Object, Plan};
 use tokio::time::Instant;
 
@@ -234,10 +233,10 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
     }
 
     /// Creates a rollup, unless somebody else has. The window takes it for missing until it is known to be there.
-    async fn create_rollup(&mut self, name: &ObjectName, rollup: Bytes) -> Result<(), BatchError> {
+    async fn create_rollup(&mut self, name: &ObjectName, rollup: Rollup) -> Result<(), BatchError> {
         let until = self.time_limit()?;
         let key = name.rollups_key();
-        let create = self.lake.create(&key, rollup, &[]);
+        let create = self.lake.create(&key, rollup.body, &[]);
         if let Ok(created) = tokio::time::timeout_at(until, create).await
             && matches!(created?, Created::Yes | Created::AlreadyExists)
         {

@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+COUNTS = ("rows", "duplicates", "rejected", "aggregates")
 RECORDS = 10_000
 PEERS = Path(__file__).with_name("peers.py")
 
@@ -147,7 +148,7 @@ def main() -> None:
             runs[name].append(run(batch))
             starts[name].append(start_up_ms(start, FUNCTION_ENVIRONMENT))
 
-    counts = {name: {key: of[0][key] for key in ("rows", "duplicates", "rejected")} for name, of in runs.items()}
+    counts = {name: {key: of[0][key] for key in COUNTS} for name, of in runs.items()}
     if len({json.dumps(count) for count in counts.values()}) != 1:
         sys.exit(f"the contenders disagree about the records: {counts}")
 

@@ -10,9 +10,13 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
 use pipeline::{cells, decode, parse};
 
 const HASHER: IdHasher = IdHasher::new(1);
+const LATENESS: Lateness = Lateness {
+    bound_ms: 60 * 60_000,
+};
 
 fn main() {
     divan::main();
@@ -92,6 +96,24 @@ fn encode_parquet(bencher: Bencher) {
 }
 
 #[divan::bench]
+fn rollup(bencher: Bencher) {
+    let event = event();
+    let batch = decode::kinesis(&event).unwrap();
+    let cells = cells(&batch, Filter::default(), HASHER);
+    let plans: Vec<_> = cells
+        .iter()
+        .map(|cell| cell.plan(&SeenIds::default()))
+        .collect();
+    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
+        cells
+            .iter()
+            .zip(&plans)
+            .map(|(cell, plan)| cell.rollup(plan, LATENESS).unwrap().rows)
+            .sum::<usize>()
+    });
+}
+
+#[divan::bench]
 fn whole(bencher: Bencher) {
     let event = event();
     let records = decode::kinesis(&event).unwrap().len();
@@ -100,8 +122,12 @@ fn whole(bencher: Bencher) {
         let window = SeenIds::default();
         cells(&batch, Filter::default(), HASHER)
             .iter()
-            .filter_map(|cell| cell.encode(&cell.plan(&window)).unwrap())
-            .map(|object| object.body.len())
+            .map(|cell| {
+                let plan = cell.plan(&window);
+                let object = cell.encode(&plan).unwrap();
+                let rollup = cell.rollup(&plan, LATENESS).unwrap();
+                object.map_or(0, |object| object.body.len()) + rollup.body.len()
+            })
             .sum::<usize>()
     });
 }

@@ -12,7 +12,12 @@ use std::time::Instant;
 
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
 use pipeline::{cells, decode};
+
+const LATENESS: Lateness = Lateness {
+    bound_ms: 60 * 60_000,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -26,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         let batch = decode::kinesis(&event)?;
         let window = SeenIds::default();
-        let (mut rows, mut duplicates, mut rejected, mut bytes) = (0, 0, 0, 0);
+        let (mut rows, mut duplicates, mut rejected) = (0, 0, 0);
+        let (mut aggregates, mut bytes) = (0, 0);
         for cell in cells(
             &batch,
             Filter {
@@ -35,7 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             IdHasher::new(1),
         ) {
             rejected += cell.rejected().len() as u64;
-            if let Some(object) = cell.encode(&cell.plan(&window))? {
+            let plan = cell.plan(&window);
+            if let Some(object) = cell.encode(&plan)? {
+                let rollup = cell.rollup(&plan, LATENESS)?;
+                aggregates += rollup.rows;
+                bytes += rollup.body.len();
                 rows += object.audit.written;
                 duplicates += object.audit.duplicates;
                 bytes += object.body.len();
@@ -43,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         milliseconds.push(started.elapsed().as_secs_f64() * 1000.0);
         outcome = format!(
-            r#""rows":{rows},"duplicates":{duplicates},"rejected":{rejected},"bytes":{bytes}"#
+            r#""rows":{rows},"duplicates":{duplicates},"rejected":{rejected},"aggregates":{aggregates},"bytes":{bytes}"#
         );
     }
     milliseconds.sort_by(f64::total_cmp);

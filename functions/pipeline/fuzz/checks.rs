@@ -6,11 +6,13 @@ use events::Event;
 use md5::{Digest, Md5};
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
+use pipeline::rollup::{self, Lateness};
 use pipeline::{cells, decode, parse, recover};
 use serde::de::IgnoredAny;
 
 const ARRIVAL_MS: i64 = 1_795_348_800_000;
 const HASHER: IdHasher = IdHasher::new(42);
+const LATENESS: Lateness = Lateness { bound_ms: 0 };
 
 /// A Lambda event: an error, or records of which each is written, filtered, a duplicate or in quarantine.
 pub(crate) fn envelope(event: &[u8]) {
@@ -86,7 +88,9 @@ pub(crate) fn window_rebuild(input: &[u8]) {
         return;
     };
     let object_bytes = tail.len() as u64 + u64::from(u16::from_be_bytes([*high, *low]));
-    let _ = recover::event_ids(Bytes::copy_from_slice(tail), object_bytes, HASHER);
+    let tail = Bytes::copy_from_slice(tail);
+    let _ = recover::event_ids(tail.clone(), object_bytes, HASHER);
+    let _ = rollup::of_object(tail, LATENESS);
 }
 
 fn event_of(record: &[u8]) -> Vec<u8> {

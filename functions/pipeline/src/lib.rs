@@ -32,7 +32,7 @@ use crate::encode::Audit;
 use crate::filter::Filter;
 use crate::layout::ObjectName;
 use crate::parse::{Rejected, Row};
-use crate::rollup::Lateness;
+use crate::rollup::{Lateness, Rollup};
 
 /// The records of a batch that arrived in one cell of the time grid, parsed. What it commits is one object.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl Cell<'_> {
         &self,
         plan: &Plan,
         lateness: Lateness,
-    ) -> Result<Bytes, parquet::errors::ParquetError> {
+    ) -> Result<Rollup, parquet::errors::ParquetError> {
         rollup::of_events(self.events(plan), lateness)
     }
 

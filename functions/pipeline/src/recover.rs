@@ -9,14 +9,14 @@ use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::dedupe::{IdHash, IdHasher};
 use crate::encode::EVENT_ID;
 
-/// More ids than any object of ours holds: a batch has at most 10,000 records, an aggregate a few thousand each.
-const MAX_IDS: i64 = 16_000_000;
+/// More rows than any object of ours holds: a batch has at most 10,000 records, an aggregate a few thousand each.
+const MAX_ROWS: i64 = 16_000_000;
 
 /// Why the ids of an object could not be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,30 @@ pub fn event_ids(
     object_bytes: u64,
     hasher: IdHasher,
 ) -> Result<Vec<IdHash>, RecoverError> {
+    or_panicked(|| read_event_ids(tail, object_bytes, hasher))?
+}
+
+/// A footer can promise any number of rows, and a page of a few bytes can repeat a value as often.
+pub(crate) fn has_plausible_rows(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
+    let rows = metadata.file_metadata().num_rows();
+    if (0..=MAX_ROWS).contains(&rows) {
+        return Ok(());
+    }
+    Err(ParquetError::General(format!("{rows} rows")))
+}
+
+/// Runs the Parquet reader, which panics on some pages that no writer makes (parquet 60: lengths of `DELTA_BYTE_ARRAY`
+/// that overflow).
+pub(crate) fn or_panicked<T>(read: impl FnOnce() -> T) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .map_err(|_| ParquetError::General("the Parquet reader panicked".into()))
+}
+
+fn read_event_ids(
+    tail: Bytes,
+    object_bytes: u64,
+    hasher: IdHasher,
+) -> Result<Vec<IdHash>, RecoverError> {
     let Some(start) = object_bytes.checked_sub(tail.len() as u64) else {
         return Err(RecoverError::NotARowObject(
             "more bytes than the object has".into(),
@@ -71,9 +95,7 @@ pub fn event_ids(
     let metadata = builder.metadata().clone();
     let column = column_index(&builder)?;
     let rows = metadata.file_metadata().num_rows();
-    if !(0..=MAX_IDS).contains(&rows) {
-        return Err(RecoverError::NotARowObject(format!("{rows} rows")));
-    }
+    has_plausible_rows(&metadata)?;
     for group in metadata.row_groups() {
         let ids = byte_range(group.column(column), object_bytes)?;
         if ids.start < start {

@@ -22,6 +22,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 
 use crate::encode;
+use crate::recover::{has_plausible_rows, or_panicked};
 
 /// Width of a window of event time: a minute, in microseconds.
 pub const WINDOW_US: i64 = 60 * 1_000_000;
@@ -58,6 +59,15 @@ impl Lateness {
     pub fn is_late(self, event_time_us: i64, arrival_ms: i64) -> bool {
         arrival_ms * 1000 - event_time_us > self.bound_ms * 1000
     }
+}
+
+/// An object of `rollups`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollup {
+    /// Parquet.
+    pub body: Bytes,
+    /// One per minute, device and type.
+    pub rows: usize,
 }
 
 /// What a rollup needs of a row.
@@ -127,7 +137,7 @@ fn widened((least, most): (f64, f64), value: f64) -> (f64, f64) {
 pub fn of_events<'r>(
     events: impl Iterator<Item = Event<'r>>,
     lateness: Lateness,
-) -> Result<Bytes, ParquetError> {
+) -> Result<Rollup, ParquetError> {
     let mut aggregates: HashMap<Key, Aggregate, FixedState> = HashMap::default();
     for event in events {
         let window_start = event.event_time_us.div_euclid(WINDOW_US) * WINDOW_US;
@@ -141,15 +151,23 @@ pub fn of_events<'r>(
     }
     let mut aggregates: Vec<_> = aggregates.into_iter().collect();
     aggregates.sort_unstable_by_key(|(key, _)| *key);
-    encode(&aggregates, lateness)
+    Ok(Rollup {
+        body: encode(&aggregates, lateness)?,
+        rows: aggregates.len(),
+    })
 }
 
 /// Makes the rollup of a whole row object.
 ///
 /// # Errors
 /// If the bytes are not a row object.
-pub fn of_object(object: Bytes, lateness: Lateness) -> Result<Bytes, ParquetError> {
+pub fn of_object(object: Bytes, lateness: Lateness) -> Result<Rollup, ParquetError> {
+    or_panicked(|| read_object(object, lateness))?
+}
+
+fn read_object(object: Bytes, lateness: Lateness) -> Result<Rollup, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(object)?;
+    has_plausible_rows(builder.metadata())?;
     let mask = ProjectionMask::columns(
         builder.parquet_schema(),
         [
