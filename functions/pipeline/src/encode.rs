@@ -166,9 +166,16 @@ fn properties() -> WriterPropertiesBuilder {
         .set_offset_index_disabled(true)
 }
 
-/// Dictionaries only where values repeat.
-pub(crate) fn rollup_properties() -> WriterPropertiesBuilder {
-    let mut properties = properties();
+/// As for rows: a dictionary is for names only.
+pub(crate) fn rollups_properties() -> WriterPropertiesBuilder {
+    let mut properties = properties().set_dictionary_enabled(false);
+    for name in ["device_id", "device_type"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
+    }
+    for name in ["window_start", "events", "value_count", "late_events"] {
+        properties =
+            properties.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
     for name in [
         "value_sum",
         "value_min",
@@ -177,7 +184,7 @@ pub(crate) fn rollup_properties() -> WriterPropertiesBuilder {
         "duration_min",
         "duration_max",
     ] {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+        properties = properties.set_column_encoding(ColumnPath::from(name), Encoding::PLAIN);
     }
     properties
 }

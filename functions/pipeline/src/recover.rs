@@ -15,8 +15,8 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::dedupe::{IdHash, IdHasher};
 use crate::encode::EVENT_ID;
 
-/// More rows than any object of ours holds: a batch has at most 10,000 records, an aggregate a few thousand each.
-const MAX_ROWS: i64 = 16_000_000;
+/// More rows than any object of ours holds: the 4.5 MB of a batch have room for 140,000 user records.
+const MAX_ROWS: i64 = 1_000_000;
 
 /// Why the ids of an object could not be recovered.
 #[derive(Debug, thiserror::Error)]

@@ -272,7 +272,7 @@ fn encode(rows: &[(Key, Aggregate)], lateness: Lateness) -> Result<Bytes, Parque
         "tributary-lateness-ms".to_owned(),
         lateness.bound_ms.to_string(),
     );
-    encode::file(&rows, encode::rollup_properties(), vec![bound])
+    encode::file(&rows, encode::rollups_properties(), vec![bound])
 }
 
 #[cfg(test)]
