@@ -6,15 +6,16 @@ MAKEFLAGS += --no-print-directory
 
 env := . local-stack/env.sh
 lake := .local/venv/lake/bin/python
+monitor := .local/venv/monitor/bin/python
 tools := .local/venv/build/bin
-shell_scripts := $(wildcard local-stack/*.sh .ci/run)
+shell_scripts := $(wildcard local-stack/*.sh .ci/run emr/submit cdk/*.sh)
 set_up := local-stack/prerequisites.sh && local-stack/set-up.sh
 is_set_up := { test -x $(lake) || { echo "nothing is set up yet: make setup" >&2; exit 1; }; }
 local := $(is_set_up) && $(env) && PYTHONPATH=local-stack $(lake) -m tributary_local
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##### The pipeline on this machine
 
@@ -40,11 +41,24 @@ status: ## what of the local stack runs, and how far each shard is
 logs: ## follow the logs of the local stack (Ctrl-C ends it)
 	@$(local) logs $(ARGS)
 
+.PHONY: monitor
+monitor: ## the dashboards on a page of this machine, live, without Grafana (Ctrl-C ends it)
+	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack exec $(monitor) -m tributary_monitor
+
 produce: ## send events to the local stack: make produce ARGS="--events 1000 --rate 200"
 	@$(set_up) && $(local) produce -- $(ARGS)
 
 report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv
 	@local-stack/set-up.sh lake jars && $(local) report
+
+.PHONY: averages
+averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
+	@local-stack/set-up.sh lake jars && $(env) && PYTHONPATH=emr $(lake) -m tributary_emr.averages \
+		--csv out/averages.csv $(ARGS)
+
+.PHONY: submit
+submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
+	@local-stack/set-up.sh lake && emr/submit $(ARGS)
 
 validate: ## check every object of the lake with Spark: schema, nulls, doubled ids, audit counts
 	@local-stack/set-up.sh lake jars && $(local) validate
@@ -54,9 +68,9 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 
 ##### Checks
 
-.PHONY: test lint format unit spark-test stack-test end-to-end deny bench
-test: ## everything below in one go, with the time of each part: lint, unit, spark-test, stack-test, end-to-end
-	@local-stack/parts.sh setup lint unit spark-test stack-test end-to-end
+.PHONY: test lint format unit spark-test stack-test grafana-test end-to-end chaos deny bench
+test: ## everything below in one go, with the time of each part: lint, unit, spark-test, stack-test, grafana-test, cdk-test, test-deploy, end-to-end
+	@local-stack/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end
 
 lint: ## formatting and lints of Rust, Python and shell; warnings are errors
 	@local-stack/set-up.sh build
@@ -81,13 +95,44 @@ spark-test: ## tests of the Spark jobs
 
 stack-test: ## tests of the local stack's orchestration
 	@local-stack/set-up.sh lake
-	PYTHONPATH=local-stack $(lake) -m pytest -q local-stack/tests
+	PYTHONPATH=local-stack:local-stack/localstack $(lake) -m pytest -q local-stack/tests
+
+.PHONY: check-panels monitor-test
+check-panels: ## every query of every dashboard against the running local stack; a refused or an empty one fails
+	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack $(monitor) -m tributary_monitor.check $(ARGS)
+
+monitor-test: ## the page with the dashboards in a real browser, while events flow (SCREENSHOTS=1 renews the README's)
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+		{ echo "monitor-test: no chromium with chromedriver. Install: Debian  apt install chromium chromium-driver" >&2; exit 1; }
+	@$(set_up) && local-stack/set-up.sh monitor-test && $(local) up
+	@$(env) && SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/browser-tests
+
+grafana-test: ## dashboards and alarms as code: lints, drift, tests
+	@local-stack/set-up.sh grafana
+	@cd grafana && npm run --silent lint && npm run --silent check && npm run --silent test
 
 end-to-end: ## the demo's path with few events on a stack of its own, function and event source killed in mid-run
 	@$(set_up) && $(local) end-to-end $(if $(SEED),--seed $(SEED))
 
+chaos: ## minutes of kills, freezes and S3 faults on a stack of its own, then the account (MINUTES=3 SEED=n WITHOUT=kinds)
+	@$(set_up) && $(local) chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(foreach kind,$(WITHOUT),--without $(kind))
+
 deny: ## licences, advisories, sources of the Rust dependencies; needs cargo-deny and network
 	cargo deny --locked check
+
+.PHONY: audit lint-workflows
+audit: deny ## advisories about every lock of the repository; needs cargo-deny and network
+	@local-stack/set-up.sh audit
+	@status=0; for lock in $$(git ls-files '*package-lock.json'); do \
+		echo "$$lock"; npm audit --prefix "$$(dirname "$$lock")" --package-lock-only --audit-level=moderate || status=1; done; \
+	for lock in $$(git ls-files '*.lock' ':!Cargo.lock'); do \
+		echo "$$lock"; .local/venv/audit/bin/pip-audit --disable-pip --require-hashes --requirement "$$lock" || status=1; done; \
+	exit $$status
+
+lint-workflows: ## the workflows of .github; needs actionlint (go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)
+	@command -v actionlint >/dev/null || { echo "lint-workflows: actionlint is not on the PATH; make help says where it is from" >&2; exit 1; }
+	@PATH="$$PWD/$(tools):$$PATH" actionlint
 
 # cargo-lambda compiles x86-64 functions for this processor.
 bench_cargo := RUSTFLAGS="$(if $(filter x86_64,$(shell uname -m)),-C target-cpu=haswell)" cargo
@@ -99,17 +144,86 @@ bench: ## the function and two Python peers on one batch of 10,000 records, as r
 		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event $(bench_event)
 	@BENCH_EVENT=$(bench_event) $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
 
+.PHONY: bench-window
+bench-window: ## what a cold start reads: the window of 200 objects with 5,000 ids each, on the S3 of the local stack
+	@$(MAKE) services
+	@$(env) && cargo run --release --locked --quiet -p ingest --example rebuild_window
+
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole trace
 	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),100000)) cargo test --locked --quiet -p ingest --test simulation \
 		-- --nocapture every_accepted_event
 
+##### AWS. NAME, ARCHITECTURE (arm64 or x86_64), FUNCTIONS, and ARGS="-c tributary:shards=2" for the CDK; see cdk/README.md
+
+cdk := local-stack/set-up.sh cdk && cd cdk && node_modules/.bin/cdk
+cdk_settings := $(if $(ARCHITECTURE),-c tributary:architecture=$(ARCHITECTURE)) $(if $(NAME),-c tributary:name=$(NAME)) $(ARGS)
+on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)"
+
+.PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions deploy-jobs smoke-test
+cdk-test: ## the CDK stacks: types, lints, permissions, snapshots, cdk-nag, cost, generated documents
+	@local-stack/set-up.sh cdk
+	@cd cdk && npm run --silent lint && npm run --silent check && npm run --silent test
+
+test-deploy: ## deploy the stacks to a LocalStack of their own, look, move the code forth and back, destroy, look again
+	@local-stack/set-up.sh lake stack deploy kinesis cdk binaries
+	@$(env) && PYTHONPATH=local-stack $(lake) -m tributary_local.deployment
+
+bootstrap: ## once for each account and region: what the CDK itself needs there
+	@$(cdk) bootstrap $(cdk_settings)
+
+synth: ## the templates, into cdk/cdk.out, with cdk-nag's findings as errors; needs make functions
+	@$(cdk) synth --quiet $(cdk_settings)
+
+diff: ## what make deploy would change in the account
+	@$(cdk) diff $(cdk_settings)
+
+deploy: ## the stacks into the account and region of the AWS CLI's configuration; asks before permissions change
+	@$(cdk) deploy --all $(if $(APPROVED),--require-approval never) $(cdk_settings)
+
+functions: ## compile the functions for Lambda, into target/deploy/<architecture>
+	@local-stack/set-up.sh build cdk && $(on_aws) cdk/functions.sh build
+
+deploy-functions: ## publish the compiled functions as new versions that are live: code only
+	@local-stack/set-up.sh build cdk && $(on_aws) cdk/functions.sh deploy
+
+rollback-functions: ## make the version before live again, or VERSION=n
+	@$(on_aws) cdk/functions.sh rollback $(VERSION)
+
+deploy-jobs: ## put the report job where the schedule finds it
+	@$(if $(NAME),NAME=$(NAME)) cdk/publish-jobs.sh
+
+smoke-test: ## one event through the deployed stream, until an object of the lake accounts for it
+	@$(if $(NAME),NAME=$(NAME)) cdk/smoke-test.sh
+
+# libFuzzer needs flags that only nightly compilers take by themselves.
+fuzz_targets := envelope record compressed aggregate window_rebuild
+.PHONY: fuzz
+fuzz: ## hostile inputs against the pure core, MINUTES=2 for each target; a crash is kept, and fails (TARGETS="record")
+	@test -x .local/cargo-fuzz/bin/cargo-fuzz || \
+		cargo install --locked --quiet --root .local/cargo-fuzz --version 0.13.2 cargo-fuzz
+	@mkdir -p $(addprefix .local/fuzz/,$(fuzz_targets))
+	@for target in $(or $(TARGETS),$(fuzz_targets)); do \
+		RUSTC_BOOTSTRAP=1 PATH="$$PWD/.local/cargo-fuzz/bin:$$PATH" cargo fuzz run --fuzz-dir functions/pipeline/fuzz "$$target" \
+			".local/fuzz/$$target" "functions/pipeline/fuzz/corpus/$$target" -- -max_total_time=$$(($(or $(MINUTES),2) * 60)) \
+			-rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 -verbosity=1; \
+	done
+
 ##### Housekeeping
 
-.PHONY: lock clean
+.PHONY: document
+document: ## write cdk/COST.md and the table of settings in cdk/README.md anew
+	@local-stack/set-up.sh cdk
+	@cd cdk && npm run --silent document
+
+.PHONY: dashboards lock clean
+dashboards: ## write grafana/dashboards/*.json anew from grafana/src
+	@local-stack/set-up.sh grafana
+	@cd grafana && npm run --silent generate
+
 lock: ## resolve the Python locks anew (UPGRADE=1 takes the newest versions)
 	@local-stack/set-up.sh lock-tools && local-stack/lock.sh
 
 clean: ## stop the stack and delete what builds and runs have left behind
 	@! test -x $(lake) || { $(local) down; }
-	rm -rf .local out target
+	rm -rf .local out target grafana/node_modules cdk/node_modules cdk/cdk.out

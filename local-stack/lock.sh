@@ -20,6 +20,7 @@ compile local-stack/build-constraints.lock
 # LocalStack 4.8.1 states no upper bounds and does not start with what has come out long after it.
 compile local-stack/requirements.lock --exclude-newer 2025-10-01
 compile local-stack/deploy.lock --exclude-newer 2025-10-01
+compile local-stack/audit.lock
 compile local-stack/monitor.lock
 compile local-stack/monitor-test.lock
 compile emr/requirements.lock

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs, under .local/, everything that the repository's locks pin, and builds the binaries. Each part is done once per
 # content of its locks: the stamp of a part is a copy of what it was installed from. Works without network from then on.
-#     local-stack/set-up.sh [lake|stack|build|kinesis|jars|binaries]...     (all of them by default)
+#     local-stack/set-up.sh [lake|stack|build|kinesis|jars|binaries|monitor|monitor-test|grafana|cdk|deploy|audit]...
+# Without a part: what the demo needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PIP_FIND_LINKS PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -58,6 +59,21 @@ kinesis() {
     stamp kinesis "${made_from[@]}"
 }
 
+grafana() {
+    # Node finds packages beside the sources that import them, so these are not under .local/.
+    if done_with grafana grafana/package-lock.json && [ -d grafana/node_modules ]; then return; fi
+    say "Grafana's SDK for dashboards as code"
+    npm ci --prefix grafana --ignore-scripts --loglevel=error --no-progress >/dev/null
+    stamp grafana grafana/package-lock.json
+}
+
+cdk() {
+    if done_with cdk cdk/package-lock.json && [ -d cdk/node_modules ]; then return; fi
+    say "the AWS CDK"
+    npm ci --prefix cdk --ignore-scripts --loglevel=error --no-progress >/dev/null
+    stamp cdk cdk/package-lock.json
+}
+
 jars() {
     if done_with jars emr/pom.xml && [ -d .local/jars ]; then return; fi
     say "S3A jars for Spark"
@@ -99,17 +115,23 @@ part() {
     build) python_lock build functions/requirements.lock "cargo-lambda with zig, ruff, shellcheck" ;;
     lock-tools) bootstrap ;;
     kinesis) kinesis ;;
+    monitor) python_lock monitor local-stack/monitor.lock "the page with the dashboards" ;;
+    monitor-test) python_lock monitor-test local-stack/monitor-test.lock "the browser test of that page" ;;
     jars) jars ;;
+    grafana) grafana ;;
+    cdk) cdk ;;
+    audit) python_lock audit local-stack/audit.lock "pip-audit" ;;
+    deploy) python_lock deploy local-stack/deploy.lock "LocalStack with all that a deployment needs" ;;
     binaries)
         part build
         binaries
         ;;
     *)
-        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, jars, binaries" >&2
+        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, jars, binaries, monitor, monitor-test, grafana, cdk, deploy, audit" >&2
         exit 2
         ;;
     esac
 }
 
-[ "$#" -gt 0 ] || set -- lake stack kinesis jars binaries
+[ "$#" -gt 0 ] || set -- lake stack kinesis jars binaries monitor
 for name in "$@"; do part "$name"; done

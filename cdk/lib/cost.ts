@@ -1,0 +1,140 @@
+/** What a month costs, computed from the load, from what was measured, and from list prices. */
+import { readFileSync } from "node:fs";
+
+import { alarmDefinitions } from "./alarms.ts";
+import { PRICES } from "./prices.ts";
+import { KNOBS } from "./settings.ts";
+
+/** A steady load on one stream. */
+export interface Load {
+  readonly eventsPerSecond: number;
+  readonly eventBytes: number;
+}
+
+const DAY = 86_400;
+export const MONTH_SECONDS = 30 * DAY;
+const MONTH_HOURS = 30 * 24;
+const GB = 2 ** 30;
+
+/** What the pipeline does for a batch and a row. */
+export const MEASURED = {
+  /** Requests of a batch within one cell of the time grid, with everything warm: one LIST, the row object, its rollup. */
+  s3RequestsPerBatch: 3,
+  putMetricDataPerBatch: 1,
+  /** Parquet bytes of a row: 273 kB for 9,894 rows (`make bench`). */
+  parquetBytesPerEvent: 273_000 / 9894,
+  /** Milliseconds of processor time of an event: 17.6 for 10,000 (`make bench`, two x86 cores). */
+  processorMsPerEvent: 17.6 / 10_000,
+  /** Log bytes of an invocation: the function's line and Lambda's REPORT, 470 here, and Lambda's START and END. */
+  logBytesPerBatch: 700,
+  /** Bytes that Lambda's envelope adds to a record: 548 on average in the event of `make bench`. */
+  envelopeBytes: 548,
+} as const;
+
+/** What could not be measured without an account. */
+export const ASSUMED = {
+  /** Waiting for S3 and CloudWatch in an invocation: four requests, one after the other. */
+  waitMsPerBatch: 120,
+  /** Share of a shard's 1,000 records and 1 MiB a second that is used. */
+  shardUse: 0.7,
+} as const;
+
+/** What of the deployment decides about cost. */
+export const DEPLOYED = {
+  batchSize: KNOBS.batchSize.default,
+  batchingWindowSeconds: KNOBS.batchingWindowSeconds.default,
+  memoryMb: KNOBS.memoryMb.default,
+  alarms: alarmDefinitions().length,
+  metricsPerStream: metricsPerStream(),
+};
+
+/** The function's metrics with the dimension Stream alone; Lag is one more for each shard. */
+function metricsPerStream(): number {
+  const file = new URL("../../functions/events/schema/metrics.json", import.meta.url);
+  const metrics = JSON.parse(readFileSync(file, "utf8")) as { publisher: string; dimensions: string[][] }[];
+  return metrics
+    .filter(({ publisher }) => publisher === "function")
+    .flatMap(({ dimensions }) => dimensions)
+    .filter((names) => names.join() === "Stream").length;
+}
+
+/** Lambda's limit of a payload. */
+const PAYLOAD_BYTES = 6 * 2 ** 20;
+
+/** What a load comes to, in a month. */
+export interface Volume {
+  readonly shards: number;
+  readonly events: number;
+  readonly gigabytes: number;
+  readonly eventsPerBatch: number;
+  readonly batches: number;
+}
+
+export function volume({ eventsPerSecond, eventBytes }: Load): Volume {
+  const byRecords = eventsPerSecond / 1000;
+  const byBytes = (eventsPerSecond * eventBytes) / 2 ** 20;
+  const shards = Math.ceil(Math.max(byRecords, byBytes) / ASSUMED.shardUse);
+  const base64Bytes = (eventBytes * 4) / 3;
+  const eventsPerBatch = Math.min(
+    DEPLOYED.batchSize,
+    (eventsPerSecond / shards) * DEPLOYED.batchingWindowSeconds,
+    Math.floor(PAYLOAD_BYTES / (base64Bytes + MEASURED.envelopeBytes)),
+  );
+  const events = eventsPerSecond * MONTH_SECONDS;
+  return { shards, events, gigabytes: (events * eventBytes) / GB, eventsPerBatch, batches: events / eventsPerBatch };
+}
+
+/** One line of a bill. */
+export interface Item {
+  readonly item: string;
+  readonly dollars: number;
+}
+
+/** The stream alone, which other consumers may share. */
+export function streamItems(load: Load): Item[] {
+  const { shards, events } = volume(load);
+  const unitsPerEvent = Math.ceil(load.eventBytes / (25 * 1024));
+  return [
+    { item: "Kinesis, shards", dollars: shards * MONTH_HOURS * PRICES.kinesis.shardHour },
+    { item: "Kinesis, PUT units (one a record)", dollars: events * unitsPerEvent * PRICES.kinesis.putUnits },
+  ];
+}
+
+/** Everything from the stream to the lake. */
+export function ingestItems(load: Load): Item[] {
+  const { shards, events, eventsPerBatch, batches } = volume(load);
+  const { lambda, s3, cloudWatch, xray, kms } = PRICES;
+  const seconds = (ASSUMED.waitMsPerBatch + MEASURED.processorMsPerEvent * eventsPerBatch) / 1000;
+  // X-Ray's default rule: the first request of a second, and five in a hundred of the others.
+  const traces = Math.min(batches, MONTH_SECONDS) + 0.05 * Math.max(0, batches - MONTH_SECONDS);
+  const metrics = DEPLOYED.metricsPerStream + shards;
+  return [
+    { item: "Lambda, requests", dollars: batches * lambda.request },
+    { item: "Lambda, compute (arm64)", dollars: batches * seconds * (DEPLOYED.memoryMb / 1024) * lambda.gbSecondArm64 },
+    { item: "S3, LIST and PUT", dollars: batches * MEASURED.s3RequestsPerBatch * s3.putOrList },
+    { item: "S3, a month's events for a month", dollars: ((events * MEASURED.parquetBytesPerEvent) / GB) * s3.gbMonth },
+    { item: "CloudWatch, metrics", dollars: metrics * cloudWatch.metricMonth },
+    { item: "CloudWatch, PutMetricData", dollars: batches * MEASURED.putMetricDataPerBatch * cloudWatch.putMetricData },
+    { item: "CloudWatch, logs", dollars: ((batches * MEASURED.logBytesPerBatch) / GB) * cloudWatch.logGb },
+    { item: "CloudWatch, alarms; the topic's key", dollars: DEPLOYED.alarms * cloudWatch.alarmMonth + kms.keyMonth },
+    { item: "X-Ray, traces", dollars: traces * xray.trace },
+  ];
+}
+
+/** Amazon Data Firehose with conversion to Parquet, for the same events. It needs no stream of its own. */
+export function firehoseItems({ eventsPerSecond, eventBytes }: Load): Item[] {
+  const { ingestion, parquetGb, recordBytes } = PRICES.firehose;
+  const billedBytes = Math.ceil(eventBytes / recordBytes) * recordBytes;
+  const gigabytes = (eventsPerSecond * MONTH_SECONDS * billedBytes) / GB;
+  let [below, dollars] = [0, 0];
+  for (const { upToGb, gb } of ingestion) {
+    dollars += Math.max(0, Math.min(gigabytes, upToGb) - below) * gb;
+    below = upToGb;
+  }
+  return [
+    { item: "Firehose, ingestion (at least 5 KB a record)", dollars },
+    { item: "Firehose, conversion to Parquet", dollars: gigabytes * parquetGb },
+  ];
+}
+
+export const total = (items: readonly Item[]): number => items.reduce((sum, { dollars }) => sum + dollars, 0);

@@ -1,0 +1,181 @@
+/** Every permission of every role, written out. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Stack } from "aws-cdk-lib";
+
+import { EVERYTHING, make, MSK, resources, text } from "./support.ts";
+
+interface Statement {
+  readonly Sid?: string;
+  readonly Effect: string;
+  readonly Action: string | string[];
+  readonly Resource: unknown;
+  readonly Condition?: unknown;
+}
+
+const list = <Value>(value: Value | Value[]): Value[] => (Array.isArray(value) ? value : [value]);
+
+/** The statements of all roles of a stack. */
+function statements(stack: Stack): Statement[] {
+  return Object.values(resources(stack))
+    .filter(({ Type }) => Type === "AWS::IAM::Role")
+    .flatMap(({ Properties }) => list((Properties.Policies ?? []) as { PolicyDocument: { Statement: Statement[] } }[]))
+    .flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
+}
+
+/** `Sid: actions on resources if condition`, account, region and partition left out. */
+function readable({ Sid, Action, Resource, Condition }: Statement): string {
+  const where = list(Resource)
+    .map(text)
+    .map((resource) =>
+      resource
+        .replaceAll("<Partition>", "aws")
+        .replaceAll(/<Region>|<AccountId>/g, "")
+        .replaceAll("--", "-"),
+    );
+  const condition = Condition ? ` if ${JSON.stringify(Condition)}` : "";
+  return `${Sid ?? "?"}: ${list(Action).join(", ")} on ${where.join(", ")}${condition}`;
+}
+
+const LAKE = "arn:aws:s3:::tributary-lake-";
+const COMMON = [
+  `ListCommitted: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events/*","rollups/*"]}}`,
+  `ReadCommitted: s3:GetObject on ${LAKE}/events/*, ${LAKE}/rollups/*`,
+  `Commit: s3:PutObject on ${LAKE}/events/*, ${LAKE}/rollups/*, ${LAKE}/quarantine/*`,
+  "GiveUpList: s3:ListBucket on arn:aws:s3:::tributary-on-failure-",
+  "GiveUpPut: s3:PutObject on arn:aws:s3:::tributary-on-failure-/aws/lambda/*",
+  'PublishMetrics: cloudwatch:PutMetricData on * if {"StringEquals":{"cloudwatch:namespace":"Tributary"}}',
+];
+const log = (logGroup: string): string => `WriteLog: logs:CreateLogStream, logs:PutLogEvents on <${logGroup}.Arn>`;
+const TRACE = "Trace: xray:PutTraceSegments, xray:PutTelemetryRecords on *";
+
+test("the function reads its stream and its window, writes what it commits, and can do nothing else", () => {
+  assert.deepEqual(statements(make().ingest).map(readable), [
+    "ReadStream: kinesis:DescribeStream, kinesis:DescribeStreamSummary, kinesis:GetRecords, kinesis:GetShardIterator, kinesis:ListShards on arn:aws:kinesis:::stream/tributary-events",
+    ...COMMON,
+    log("KinesisIngestLogC9C3ED5D"),
+    TRACE,
+  ]);
+});
+
+test("without tracing there is no permission to trace, and with a key one to use it", () => {
+  const untraced = statements(make({ tracing: false }).ingest).map(readable);
+  assert(!untraced.includes(TRACE));
+  const arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
+  assert(
+    statements(make({ kmsKey: arn }).ingest)
+      .map(readable)
+      .includes(`UseKey: kms:Decrypt, kms:GenerateDataKey on ${arn}`),
+  );
+});
+
+test("the function of a topic reads its secret and makes interfaces, and an MSK cluster's finds its brokers", () => {
+  const kafka = statements(make({ kafka: MSK }).ingest)
+    .map(readable)
+    .slice(9);
+  assert.deepEqual(kafka.slice(0, 4), [
+    `ReadSecret: secretsmanager:GetSecretValue on ${MSK.secretArn}`,
+    "Interfaces: ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface on arn:aws:ec2:::network-interface/*, arn:aws:ec2:::subnet/*, arn:aws:ec2:::security-group/*",
+    "DescribeNetwork: ec2:DescribeNetworkInterfaces, ec2:DescribeVpcs, ec2:DescribeSubnets, ec2:DescribeSecurityGroups on *",
+    `FindBrokers: kafka:DescribeCluster, kafka:DescribeClusterV2, kafka:GetBootstrapBrokers on ${MSK.clusterArn}`,
+  ]);
+  assert(kafka.includes(COMMON[0] ?? ""));
+  assert(!kafka.some((statement) => statement.includes("kinesis:")));
+});
+
+test("a Spark job reads the lake and writes reports, and the schedule starts it on one application", () => {
+  const { query } = make();
+  assert(query);
+  const application = "<ReportApplication9811B5E9.Arn>";
+  assert.deepEqual(statements(query).map(readable), [
+    `ListLake: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events","events/*","rollups","rollups/*","reports","reports/*"]}}`,
+    `ReadLake: s3:GetObject on ${LAKE}/events/*, ${LAKE}/rollups/*`,
+    `WriteReports: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/reports/*`,
+    'ListJobs: s3:ListBucket on arn:aws:s3:::tributary-artifacts- if {"StringLike":{"s3:prefix":["jobs","jobs/*"]}}',
+    "ReadJobs: s3:GetObject on arn:aws:s3:::tributary-artifacts-/jobs/*",
+    "WriteLog: logs:CreateLogStream, logs:DescribeLogStreams, logs:PutLogEvents on <ReportLog194F61F9.Arn>",
+    "FindLog: logs:DescribeLogGroups on arn:aws:logs:::log-group:*",
+    `Start: emr-serverless:StartJobRun, emr-serverless:TagResource on ${application}, ${application}/jobruns/*`,
+    'PassJobRole: iam:PassRole on <ReportJobRole24E81E9A.Arn> if {"StringEquals":{"iam:PassedToService":"emr-serverless.amazonaws.com"}}',
+  ]);
+});
+
+test("a deployment assumes the roles of the CDK, moves the code of one function, and sends one event", () => {
+  const { deployRole } = make();
+  assert(deployRole);
+  const role = (task: string): string => `arn:aws:iam:::role/cdk-hnb659fds-${task}-role-`;
+  const functionArn = "arn:aws:lambda:::function:tributary-ingest-kinesis";
+  assert.deepEqual(statements(deployRole).map(readable), [
+    `Cdk: sts:AssumeRole on ${["deploy", "file-publishing", "lookup"].map(role).join(", ")}`,
+    `MoveCode: lambda:GetAlias, lambda:GetFunction, lambda:GetFunctionConfiguration, lambda:ListVersionsByFunction, lambda:PublishVersion, lambda:UpdateAlias, lambda:UpdateFunctionCode on ${functionArn}, ${functionArn}:*`,
+    "PublishJobs: s3:PutObject on arn:aws:s3:::tributary-artifacts-/jobs/*",
+    "SendEvent: kinesis:PutRecord on arn:aws:kinesis:::stream/tributary-events",
+    `FindEvent: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events/*"]}}`,
+    `ReadEvent: s3:GetObject on ${LAKE}/events/*`,
+  ]);
+});
+
+test("only the one repository's environment may deploy, or its branch", () => {
+  const trusted = (given: Record<string, unknown>): unknown => {
+    const { deployRole } = make(given);
+    assert(deployRole);
+    const [role] = Object.values(resources(deployRole)).filter(({ Type }) => Type === "AWS::IAM::Role");
+    const policy = role?.Properties.AssumeRolePolicyDocument as { Statement: [{ Condition: unknown; Action: string }] };
+    assert.equal(policy.Statement[0].Action, "sts:AssumeRoleWithWebIdentity");
+    return policy.Statement[0].Condition;
+  };
+  const only = (subject: string) => ({
+    StringEquals: {
+      "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+      "token.actions.githubusercontent.com:sub": subject,
+    },
+  });
+  assert.deepEqual(trusted({}), only("repo:owner/name:environment:production"));
+  assert.deepEqual(trusted({ githubEnvironment: "" }), only("repo:owner/name:ref:refs/heads/main"));
+  assert.deepEqual(trusted({ githubRepository: "owner-1/name-2" }), only("repo:owner-1/name-2:environment:production"));
+});
+
+test("without a repository there is no deploy role", () => {
+  assert.equal(make({ githubRepository: "" }).deployRole, undefined);
+});
+
+/** Actions for which AWS's service authorization reference lists no resource, so that "*" is the only way. */
+const WITHOUT_RESOURCES = new Set([
+  "cloudwatch:DescribeAlarms",
+  "cloudwatch:DescribeAlarmsForMetric",
+  "cloudwatch:GetMetricData",
+  "cloudwatch:ListMetrics",
+  "cloudwatch:PutMetricData",
+  "ec2:DescribeNetworkInterfaces",
+  "ec2:DescribeSecurityGroups",
+  "ec2:DescribeSubnets",
+  "ec2:DescribeVpcs",
+  "xray:PutTelemetryRecords",
+  "xray:PutTraceSegments",
+]);
+
+test("no statement allows an action by wildcard, and none all resources where some can be named", () => {
+  const { app } = make(EVERYTHING);
+  const stacks = app.node.children.filter((child) => Stack.isStack(child));
+  const all = stacks.flatMap(statements);
+  assert(all.length > 30, "all roles are looked at");
+  for (const statement of all) {
+    assert.equal(statement.Effect, "Allow");
+    for (const action of list(statement.Action)) {
+      assert(!action.includes("*"), `${readable(statement)}: ${action}`);
+      const everywhere = list(statement.Resource).includes("*");
+      assert(!everywhere || WITHOUT_RESOURCES.has(action), readable(statement));
+    }
+  }
+});
+
+test("no role has a managed policy, and no policy stands outside of a role", () => {
+  const { app } = make(EVERYTHING);
+  for (const stack of app.node.children.filter((child) => Stack.isStack(child))) {
+    for (const [id, { Type, Properties }] of Object.entries(resources(stack))) {
+      assert.equal(Properties.ManagedPolicyArns, undefined, id);
+      assert(!["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"].includes(Type), id);
+    }
+  }
+});
