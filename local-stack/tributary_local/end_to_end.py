@@ -34,6 +34,8 @@ def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) ->
             jobs.verify(apart)
         with steps.step("Validate with Spark"):
             jobs.validate(apart)
+        with steps.step("Ask every query of every dashboard"):
+            jobs.check_panels(apart)
     finally:
         stack.down()
     console.print()

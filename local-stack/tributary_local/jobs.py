@@ -75,6 +75,16 @@ def validate(settings: Settings) -> None:
     _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/")
 
 
+def check_panels(settings: Settings) -> None:
+    """Asks every query of every dashboard; raises Failure when one is refused, or empty though it has data locally."""
+    foreground.run(
+        "the check of the dashboards",
+        [settings.python("monitor"), "-m", "tributary_monitor.check"],
+        settings.child_environment(PYTHONPATH="local-stack"),
+        settings.root,
+    )
+
+
 def verify(settings: Settings) -> None:
     """Compares the ledgers with the lake, and the report with its recomputation; raises Failure when they differ."""
     _verify(settings, "--report", settings.out / REPORT_CSV, "--function-log", settings.log / "function.log")
