@@ -138,22 +138,26 @@ pub fn of_events<'r>(
     events: impl Iterator<Item = Event<'r>>,
     lateness: Lateness,
 ) -> Result<Rollup, ParquetError> {
-    let mut aggregates: HashMap<Key, Aggregate, FixedState> = HashMap::default();
+    let mut places: HashMap<Key, usize, FixedState> = HashMap::default();
+    places.reserve(events.size_hint().0);
+    let mut aggregates = Vec::with_capacity(events.size_hint().0);
     for event in events {
         let window_start = event.event_time_us.div_euclid(WINDOW_US) * WINDOW_US;
-        aggregates
+        let place = *places
             .entry((window_start, event.device_id, event.device_type))
-            .or_insert(Aggregate::EMPTY)
-            .add(
-                &event,
-                lateness.is_late(event.event_time_us, event.arrival_ms),
-            );
+            .or_insert(aggregates.len());
+        if place == aggregates.len() {
+            aggregates.push(Aggregate::EMPTY);
+        }
+        let late = lateness.is_late(event.event_time_us, event.arrival_ms);
+        aggregates[place].add(&event, late);
     }
-    let mut aggregates: Vec<_> = aggregates.into_iter().collect();
-    aggregates.sort_unstable_by_key(|(key, _)| *key);
+    let mut keys: Vec<_> = places.into_iter().collect();
+    keys.sort_unstable();
+    let rows = keys.iter().map(|(key, place)| (key, &aggregates[*place]));
     Ok(Rollup {
-        body: encode(&aggregates, lateness)?,
-        rows: aggregates.len(),
+        body: encode(rows, lateness)?,
+        rows: keys.len(),
     })
 }
 
@@ -229,7 +233,10 @@ impl<'b> Columns<'b> {
     }
 }
 
-fn encode(rows: &[(Key, Aggregate)], lateness: Lateness) -> Result<Bytes, ParquetError> {
+fn encode<'a>(
+    rows: impl ExactSizeIterator<Item = (&'a Key<'a>, &'a Aggregate)>,
+    lateness: Lateness,
+) -> Result<Bytes, ParquetError> {
     let n = rows.len();
     let counts = || Int64Builder::with_capacity(n);
     let numbers = || Float64Builder::with_capacity(n);
@@ -239,8 +246,8 @@ fn encode(rows: &[(Key, Aggregate)], lateness: Lateness) -> Result<Bytes, Parque
     let (mut events, mut value_count, mut late_events) = (counts(), counts(), counts());
     let (mut value_sum, mut value_min, mut value_max) = (numbers(), numbers(), numbers());
     let (mut duration_sum, mut duration_min, mut duration_max) = (numbers(), numbers(), numbers());
-    for ((window, device, kind), aggregate) in rows {
-        window_start.append_value(*window);
+    for (&(window, device, kind), aggregate) in rows {
+        window_start.append_value(window);
         device_id.append_value(device);
         device_type.append_value(kind);
         events.append_value(aggregate.events);
