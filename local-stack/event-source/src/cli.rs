@@ -109,7 +109,12 @@ pub(crate) struct RunArguments {
 #[derive(clap::Args)]
 pub(crate) struct BrokerArguments {
     /// Brokers of the topic to begin with
-    #[arg(long, env = "TRIBUTARY_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOST:PORT,...")]
+    #[arg(
+        long,
+        env = "TRIBUTARY_BROKERS",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT,..."
+    )]
     pub(crate) brokers: String,
     /// A property of librdkafka; may be repeated. TLS and SASL need a build with `--features tls`
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]

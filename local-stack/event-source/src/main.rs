@@ -27,7 +27,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::{
-    BrokerArguments, Cli, Command, FunctionArguments, RedriveArguments, RunArguments, TopicArguments,
+    BrokerArguments, Cli, Command, FunctionArguments, RedriveArguments, RunArguments,
+    TopicArguments,
 };
 
 fn main() -> ExitCode {

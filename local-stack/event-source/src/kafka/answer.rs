@@ -123,8 +123,9 @@ mod tests {
 
     #[test]
     fn every_shape_of_answer_is_read_as_the_guide_has_it() {
-        let item =
-            |identifier: &str| format!(r#"{{"batchItemFailures":[{{"itemIdentifier":{identifier}}}]}}"#);
+        let item = |identifier: &str| {
+            format!(r#"{{"batchItemFailures":[{{"itemIdentifier":{identifier}}}]}}"#)
+        };
         let table = [
             (String::new(), "success"),
             ("null".to_owned(), "success"),

@@ -163,8 +163,7 @@ mod tests {
     #[test]
     fn a_queue_gets_the_metadata_of_the_developer_guides_example() {
         let records = records();
-        let text =
-            discarded(&records, Condition::RetryAttemptsExhausted).invocation_record(None);
+        let text = discarded(&records, Condition::RetryAttemptsExhausted).invocation_record(None);
         insta::assert_snapshot!(text, @r#"{"requestContext":{"requestId":"00000000-0000-0000-0000-000000000000","functionArn":"arn:aws:lambda:us-east-1:123456789012:function:myfunction","condition":"RetryAttemptsExhausted","approximateInvokeCount":1},"responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},"version":"1.0","timestamp":"2019-11-14T00:38:06.021Z","KafkaBatchInfo":{"batchSize":3,"bootstrapServers":"b:9092","payloadSize":500,"recordsInfo":{"Topic-0":{"firstRecordOffset":"7","lastRecordOffset":"9","firstRecordTimestamp":"2019-11-14T00:38:04.835Z","lastRecordTimestamp":"2019-11-14T00:38:05.580Z"},"Topic-1":{"firstRecordOffset":"3","lastRecordOffset":"3","firstRecordTimestamp":"2019-11-14T00:38:04.900Z","lastRecordTimestamp":"2019-11-14T00:38:04.900Z"}}}}"#);
     }
 
@@ -174,7 +173,10 @@ mod tests {
         let discarded = discarded(&records, Condition::MaximumPayloadSizeExceeded);
         let text = discarded.invocation_record(Some(r#"{"records":{}}"#));
         assert!(text.contains(r#""responseContext":null"#), "{text}");
-        assert!(text.ends_with(r#","payload":"{\"records\":{}}"}"#), "{text}");
+        assert!(
+            text.ends_with(r#","payload":"{\"records\":{}}"}"#),
+            "{text}"
+        );
         assert_eq!(
             discarded.object_key(Uuid::nil(), Uuid::max()),
             "aws/lambda/00000000-0000-0000-0000-000000000000/Topic/2019/11/14/2019-11-14T00.38.06-ffffffff-ffff-ffff-ffff-ffffffffffff"

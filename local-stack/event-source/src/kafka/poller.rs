@@ -184,7 +184,11 @@ impl Poller {
         self.partitions.remove(&partition);
         let others = |record: &Arc<Record>| record.partition != partition;
         self.waiting.retain(others);
-        self.waiting_bytes = self.waiting.iter().map(|record| record.payload_bytes()).sum();
+        self.waiting_bytes = self
+            .waiting
+            .iter()
+            .map(|record| record.payload_bytes())
+            .sum();
         let at_rest = match self.state {
             State::Ready { .. } => self.batches.len(),
             State::InFlight | State::HandingOver => self.batches.len().saturating_sub(1),
@@ -192,7 +196,11 @@ impl Poller {
         for batch in &mut self.batches[..at_rest] {
             batch.records.retain(others);
         }
-        if self.batches.last().is_some_and(|batch| batch.records.is_empty()) {
+        if self
+            .batches
+            .last()
+            .is_some_and(|batch| batch.records.is_empty())
+        {
             self.give_up = None;
         }
         self.batches.retain(|batch| !batch.records.is_empty());
@@ -228,7 +236,11 @@ impl Poller {
 
     /// When [`Poller::poll`] has something to do without anything being reported before; `None`: not by time alone.
     pub fn wake_at(&self) -> Option<Millis> {
-        if self.partitions.values().any(|partition| partition.unreported > 0) {
+        if self
+            .partitions
+            .values()
+            .any(|partition| partition.unreported > 0)
+        {
             return Some(Millis::MIN);
         }
         let State::Ready { not_before } = self.state else {
@@ -336,12 +348,7 @@ impl Poller {
         }
     }
 
-    fn partly_done(
-        &mut self,
-        now: Millis,
-        batch: Batch,
-        failures: &BTreeMap<i32, BTreeSet<i64>>,
-    ) {
+    fn partly_done(&mut self, now: Millis, batch: Batch, failures: &BTreeMap<i32, BTreeSet<i64>>) {
         let retry = self.retry;
         let is_left = |record: &Arc<Record>| is_retried(record, failures, retry);
         let (left, done): (Vec<_>, Vec<_>) = batch.records.iter().cloned().partition(is_left);

@@ -156,7 +156,10 @@ impl ClientContext for Context {
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
-        let known = topic.partitions.values().filter(|partition| partition.hi_offset >= 0);
+        let known = topic
+            .partitions
+            .values()
+            .filter(|partition| partition.hi_offset >= 0);
         let ends = known.map(|partition| (partition.partition, partition.hi_offset));
         self.send(Event::Ends(ends.collect()));
     }
@@ -263,7 +266,11 @@ async fn run_poller(
     tokio::task::spawn_blocking(move || check_topic(&checked)).await??;
     let (sender, mut events) = mpsc::unbounded_channel();
     let consumer = Arc::new(consumer(&source, number, sender)?);
-    let poller = Poller::new(source.mapping, source.partial_retry, source.envelope.clone());
+    let poller = Poller::new(
+        source.mapping,
+        source.partial_retry,
+        source.envelope.clone(),
+    );
     let mut task = PollerTask {
         source,
         consumer: Arc::clone(&consumer),
@@ -322,7 +329,10 @@ fn is_fatal(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     matches!(
         code,
-        Some(rdkafka::error::RDKafkaErrorCode::Fatal | rdkafka::error::RDKafkaErrorCode::FencedInstanceId)
+        Some(
+            rdkafka::error::RDKafkaErrorCode::Fatal
+                | rdkafka::error::RDKafkaErrorCode::FencedInstanceId
+        )
     )
 }
 
@@ -453,7 +463,8 @@ impl PollerTask {
             self.done.insert(more.partition, more.next_offset);
             let before = self.unconfirmed.get(&more.partition);
             let records = before.map_or(0, |before| before.records) + more.records;
-            self.unconfirmed.insert(more.partition, Progress { records, ..*more });
+            self.unconfirmed
+                .insert(more.partition, Progress { records, ..*more });
         }
     }
 
@@ -467,7 +478,9 @@ impl PollerTask {
     }
 
     fn commit(&self, mode: CommitMode) {
-        let committed = self.offsets().and_then(|list| self.consumer.commit(&list, mode));
+        let committed = self
+            .offsets()
+            .and_then(|list| self.consumer.commit(&list, mode));
         if let Err(error) = committed {
             tracing::warn!("offsets were not committed: {error}");
         }
@@ -479,7 +492,9 @@ impl PollerTask {
         }
         let consumer = Arc::clone(&self.consumer);
         let committed = match self.offsets() {
-            Ok(list) => tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)),
+            Ok(list) => {
+                tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync))
+            }
             Err(error) => return tracing::warn!("offsets were not committed: {error}"),
         };
         match committed.await {
@@ -507,10 +522,12 @@ impl PollerTask {
 
     fn note_checkpoint(&self, partition: i32, next_offset: i64, records: u64) {
         let last = u64::try_from(next_offset - 1).ok();
-        self.source.checkpoints.update(&partition.to_string(), |shard| {
-            shard.sequence_number = last.map(SequenceNumber::from);
-            shard.records += records;
-        });
+        self.source
+            .checkpoints
+            .update(&partition.to_string(), |shard| {
+                shard.sequence_number = last.map(SequenceNumber::from);
+                shard.records += records;
+            });
     }
 
     fn note_lag(&self, ends: &BTreeMap<i32, i64>) {
@@ -523,9 +540,11 @@ impl PollerTask {
             lag += behind;
             let read = self.last_read.get(partition).copied();
             let age = read.map_or(0, |at| (now() - at).max(0));
-            self.source.checkpoints.update(&partition.to_string(), |shard| {
-                shard.millis_behind_latest = if behind > 0 { age } else { 0 };
-            });
+            self.source
+                .checkpoints
+                .update(&partition.to_string(), |shard| {
+                    shard.millis_behind_latest = if behind > 0 { age } else { 0 };
+                });
         }
         self.source.metrics.offset_lag(lag);
     }

@@ -31,8 +31,9 @@ pub async fn provision(
     partitions: i32,
     replicas: i32,
 ) -> anyhow::Result<bool> {
-    let admin: AdminClient<DefaultClientContext> =
-        config.create().context("the settings of the Kafka client")?;
+    let admin: AdminClient<DefaultClientContext> = config
+        .create()
+        .context("the settings of the Kafka client")?;
     let options = AdminOptions::new()
         .operation_timeout(Some(TIMEOUT))
         .request_timeout(Some(TIMEOUT));
@@ -48,7 +49,9 @@ pub async fn provision(
     }
     let resource = ResourceSpecifier::Topic(topic);
     let described = admin.describe_configs([&resource], &options);
-    let described = described.await.with_context(|| format!("topic {topic:?}"))?;
+    let described = described
+        .await
+        .with_context(|| format!("topic {topic:?}"))?;
     let resource = described.into_iter().next().context("no description")?;
     let resource = resource.map_err(|reason| anyhow::anyhow!("topic {topic:?}: {reason}"))?;
     let found = resource.get(name).and_then(|entry| entry.value.as_deref());
