@@ -20,14 +20,14 @@ help: ## list the verbs
 ##### The pipeline on this machine
 
 .PHONY: demo setup services up down status logs produce report validate verify
-demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run)
+demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run; BROKER=redpanda has a topic instead of a stream)
 	@started=$$(date +%s); $(set_up) && $(local) demo --started-at "$$started" $(if $(SEED),--seed $(SEED))
 
 setup: ## check the prerequisites and install and build everything that is locked, under .local/ and target/
 	@$(set_up)
 
 services: ## start LocalStack alone, with bucket, stream and queue, for work on a single part; needs no build
-	@local-stack/prerequisites.sh && local-stack/set-up.sh lake stack kinesis && $(local) up --without-event-source
+	@local-stack/prerequisites.sh && local-stack/set-up.sh lake stack $(if $(filter redpanda,$(BROKER)),kafka binaries,kinesis) && $(local) up --without-event-source
 
 up: ## start the local stack: LocalStack with bucket, stream and queue, and the event source
 	@$(set_up) && $(local) up

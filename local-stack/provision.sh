@@ -4,6 +4,7 @@
 # account and region of the AWS CLI's usual configuration.
 #
 #   TRIBUTARY_BUCKET            bucket name (required; unique world-wide on AWS)
+#   BROKER                      default kinesis; redpanda: the stream is a topic, which `event-source topic` makes
 #   TRIBUTARY_STREAM            default tributary-events
 #   TRIBUTARY_SHARDS            default 4; sets the count of a new stream, never changes an existing one
 #   TRIBUTARY_RETENTION_HOURS   default 24; 24..8760; only ever raised
@@ -16,6 +17,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bucket=${TRIBUTARY_BUCKET:?set TRIBUTARY_BUCKET to the name of the bucket}
+broker=${BROKER:-kinesis}
 stream=${TRIBUTARY_STREAM:-tributary-events}
 shards=${TRIBUTARY_SHARDS:-4}
 retention=${TRIBUTARY_RETENTION_HOURS:-24}
@@ -129,11 +131,15 @@ all() { # process ids; fails if one of them failed
     return "$status"
 }
 
+made=()
 make_bucket &
-bucket_made=$!
-make_stream &
-stream_made=$!
+made+=($!)
 make_queue &
-queue_made=$!
-all "$bucket_made" "$stream_made" "$queue_made"
-echo "bucket $bucket, stream $stream, queue $queue"
+made+=($!)
+if [ "$broker" = kinesis ]; then
+    make_stream &
+    made+=($!)
+fi
+all "${made[@]}"
+[ "$broker" = kinesis ] && what="stream $stream, "
+echo "bucket $bucket, ${what:-}queue $queue"

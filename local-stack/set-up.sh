@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs, under .local/, everything that the repository's locks pin, and builds the binaries. Each part is done once per
 # content of its locks: the stamp of a part is a copy of what it was installed from. Works without network from then on.
-#     local-stack/set-up.sh [lake|stack|build|kinesis|jars|binaries|monitor|monitor-test|grafana|cdk|deploy|audit]...
-# Without a part: what the demo needs.
+#     local-stack/set-up.sh [PART]...
+# Without a part: what the demo needs, with the broker that BROKER names (kinesis or redpanda).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PIP_FIND_LINKS PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -74,22 +74,22 @@ cdk() {
     stamp cdk cdk/package-lock.json
 }
 
-jars() {
-    if done_with jars emr/pom.xml && [ -d .local/jars ]; then return; fi
-    say "S3A jars for Spark"
-    rm -rf .local/jars
+maven_jars() { # part and directory, pom, what they are
+    if done_with "$1" "$2" && [ -d ".local/$1" ]; then return; fi
+    say "$3"
+    rm -rf ".local/$1"
     # -C: an artifact that does not match its published checksum fails the set-up.
-    mvn --batch-mode --quiet -Dstyle.color=never -C --file emr/pom.xml dependency:copy-dependencies \
-        -DoutputDirectory="$PWD/.local/jars" | sed $'s/\x1b\\[[0-9;]*m//g' # Maven resets colours that it never set
-    stamp jars emr/pom.xml
+    mvn --batch-mode --quiet -Dstyle.color=never -C --file "$2" dependency:copy-dependencies \
+        -DoutputDirectory="$PWD/.local/$1" | sed $'s/\x1b\\[[0-9;]*m//g' # Maven resets colours that it never set
+    stamp "$1" "$2"
 }
 
 binaries() {
-    local names=(ingest-kinesis producer event-source) built=target/lambda-built name
+    local names=(ingest-kinesis ingest-redpanda producer event-source) built=target/lambda-built name
     local arguments=(build --release --locked --quiet)
     for name in "${names[@]}"; do arguments+=(--bin "$name"); done
-    [ -x target/lambda/ingest-kinesis/bootstrap ] || say "Rust release build of function, producer, event source (minutes)"
-    # One command for all three: what they share is compiled once, with one linker and one set of flags.
+    [ -x target/lambda/ingest-kinesis/bootstrap ] || say "Rust release build of functions, producer, event source (minutes)"
+    # One command for all of them: what they share is compiled once, with one linker and one set of flags.
     if [ "$(uname -s)" = Linux ]; then
         PATH="$PWD/.local/venv/build/bin:$PATH" cargo lambda "${arguments[@]}" --skip-target-check --lambda-dir "$built"
     else
@@ -117,21 +117,32 @@ part() {
     kinesis) kinesis ;;
     monitor) python_lock monitor local-stack/monitor.lock "the page with the dashboards" ;;
     monitor-test) python_lock monitor-test local-stack/monitor-test.lock "the browser test of that page" ;;
-    jars) jars ;;
     grafana) grafana ;;
     cdk) cdk ;;
     audit) python_lock audit local-stack/audit.lock "pip-audit" ;;
     deploy) python_lock deploy local-stack/deploy.lock "LocalStack with all that a deployment needs" ;;
+    kafka) maven_jars kafka local-stack/kafka/pom.xml "Apache Kafka (the broker in Redpanda's place)" ;;
+    jars) maven_jars jars emr/pom.xml "S3A jars for Spark" ;;
     binaries)
         part build
         binaries
         ;;
     *)
-        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, jars, binaries, monitor, monitor-test, grafana, cdk, deploy, audit" >&2
+        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, kafka, jars, binaries, monitor, monitor-test, grafana, cdk, deploy, audit" >&2
         exit 2
         ;;
     esac
 }
 
-[ "$#" -gt 0 ] || set -- lake stack kinesis jars binaries monitor
+broker=${BROKER:-kinesis}
+if [ "$#" -eq 0 ]; then
+    case $broker in
+    kinesis) set -- lake stack kinesis jars binaries monitor ;;
+    redpanda) set -- lake stack kafka jars binaries monitor ;;
+    *)
+        echo "set-up.sh: BROKER is '$broker'; it must be kinesis or redpanda" >&2
+        exit 1
+        ;;
+    esac
+fi
 for name in "$@"; do part "$name"; done

@@ -15,6 +15,7 @@ def environment() -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "TRIBUTARY_BUCKET": "lake",
         "TRIBUTARY_STREAM": "events",
+        "TRIBUTARY_BROKERS": "127.0.0.1:9092",
         "TRIBUTARY_SHARDS": "2",
         "TRIBUTARY_ON_FAILURE_QUEUE": "on-failure",
     }

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tributary_local import ports
+from tributary_local import jobs, ports
 from tributary_local.catch_up import StallWatch
 from tributary_local.failure import Failure, last_lines
-from tributary_local.localstack import LocalStackProcess
-from tributary_local.settings import Settings, SettingsError, local_port
+from tributary_local.kafka import KafkaProcess
+from tributary_local.localstack import LocalStackProcess, services
+from tributary_local.settings import Settings, SettingsError, broker_file, local_port
 from tributary_local.stack import Stack, duration
 from tributary_local.steps import Steps
 
@@ -52,7 +53,52 @@ def test_a_stack_beside_another_shares_neither_state_nor_port(settings: Settings
 )
 def test_an_endpoint_that_is_not_on_this_machine_is_refused(endpoint: str) -> None:
     with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL is"):
-        local_port(endpoint)
+        local_port("AWS_ENDPOINT_URL", endpoint, "http")
+
+
+@pytest.mark.parametrize("brokers", ["", "9092", "http://127.0.0.1:9092", "kafka.example.com:9092", "127.0.0.1"])
+def test_a_broker_that_is_not_on_this_machine_is_refused(environment: dict[str, str], brokers: str) -> None:
+    with pytest.raises(SettingsError, match="TRIBUTARY_BROKERS is"):
+        Settings.from_environment(Path(), {**environment, "TRIBUTARY_BROKERS": brokers})
+
+
+def test_the_broker_is_the_one_asked_for_or_the_one_that_is_up_or_kinesis(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    def broker(**more: str) -> str:
+        return Settings.from_environment(tmp_path, {**environment, **more}).broker
+
+    assert broker() == "kinesis"
+    assert broker(BROKER="redpanda") == "redpanda"
+    up = broker_file(tmp_path / ".local")
+    up.parent.mkdir(parents=True)
+    up.write_text("redpanda")
+    assert broker() == "redpanda"
+    assert broker(BROKER="kinesis") == "kinesis"
+    with pytest.raises(SettingsError, match="BROKER is 'kafka'; it must be kinesis or redpanda"):
+        broker(BROKER="kafka")
+
+
+def test_a_topic_is_read_and_written_by_its_own_function_and_options(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    settings = Settings.from_environment(tmp_path, {**environment, "BROKER": "redpanda"})
+    assert settings.function.parent.name == "ingest-redpanda"
+    command = [str(part) for part in jobs.producer_command(settings, [])]
+    assert "--stream" not in command
+    assert command[command.index("--brokers") + 1] == "127.0.0.1:9092"
+    assert "kinesis" not in services(settings)
+    environment = settings.child_environment()
+    assert environment["TRIBUTARY_KAFKA_PARTIAL_RESPONSE"] == "partition"
+
+
+def test_a_broker_whose_port_is_taken_is_not_started(
+    tmp_path: Path, environment: dict[str, str], taken_port: int
+) -> None:
+    brokers = {"BROKER": "redpanda", "TRIBUTARY_BROKERS": f"127.0.0.1:{taken_port}"}
+    settings = Settings.from_environment(tmp_path, {**environment, **brokers})
+    with pytest.raises(Failure, match=rf"port {taken_port} is in use by .*process \d+"):
+        KafkaProcess(settings).start()
 
 
 @pytest.mark.parametrize(("name", "value"), [("TRIBUTARY_SHARDS", "0"), ("TRIBUTARY_SHARDS", "-1"), ("AWS_REGION", "")])
@@ -62,13 +108,15 @@ def test_a_setting_that_cannot_be_used_is_named(environment: dict[str, str], nam
 
 
 def test_the_state_of_a_lost_localstack_is_discarded_with_it(settings: Settings) -> None:
-    for folder in (settings.ledger, settings.event_source_state):
+    broker = settings.state / "kafka-broker"
+    for folder in (settings.ledger, settings.event_source_state, broker):
         folder.mkdir(parents=True)
         (folder / "file").touch()
     stack = Stack(settings, quiet())
     stack._discard_lost_state()
     assert not settings.ledger.exists()
     assert not settings.event_source_state.exists()
+    assert not broker.exists()
 
 
 def test_nothing_up_is_said_and_is_no_failure(settings: Settings) -> None:

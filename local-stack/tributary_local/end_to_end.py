@@ -19,7 +19,7 @@ EVENTS_PER_SECOND = 500
 
 def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) -> None:
     """Beside a stack that may be up: another port, another state. Always takes its stack down again."""
-    apart = settings.beside("end-to-end", ports.free_port())
+    apart = settings.beside("end-to-end", ports.free_port(), ports.free_port())
     stack = Stack(apart, console)
     stack.down()
     try:

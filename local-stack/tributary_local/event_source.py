@@ -59,10 +59,11 @@ class EventSource:
             [
                 settings.artifact("event-source"),
                 "run",
-                "--stream",
-                settings.stream,
+                *self._source(),
                 "--function",
                 settings.function,
+                "--function-name",
+                settings.function.parent.name,
                 "--state",
                 self.state_directory,
                 "--function-log",
@@ -84,6 +85,14 @@ class EventSource:
         except psutil.TimeoutExpired:
             return
         raise Failure("the event source ended at once", last_lines(self.log_file))
+
+    def _source(self) -> list[str]:
+        settings = self.settings
+        if not settings.is_kafka:
+            return ["--stream", settings.stream]
+        # With a destination and no limit of its own, a mapping for Kafka gives up after 10 retries.
+        limit = ["--maximum-retry-attempts", "10000"]
+        return ["--topic", settings.stream, "--brokers", settings.brokers, "--consumer-group", "tributary", *limit]
 
     def _function_environment(self) -> list[str]:
         """The function inherits nothing from here, as on Lambda: what it is to see is handed over by name."""

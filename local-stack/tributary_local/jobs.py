@@ -21,10 +21,10 @@ def ledger_file(settings: Settings, now: datetime) -> Path:
 def producer_command(settings: Settings, arguments: Sequence[str]) -> list[str | Path]:
     """The producer, writing a ledger of its own beside those of earlier runs."""
     settings.ledger.mkdir(parents=True, exist_ok=True)
+    topic = ["--sink", "redpanda", "--topic", settings.stream, "--brokers", settings.brokers]
     return [
         settings.artifact("producer"),
-        "--stream",
-        settings.stream,
+        *(topic if settings.is_kafka else ["--stream", settings.stream]),
         "--ledger",
         ledger_file(settings, datetime.now(UTC)),
         *arguments,

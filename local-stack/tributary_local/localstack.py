@@ -1,4 +1,4 @@
-"""LocalStack, as a process or as a container: Kinesis, S3, CloudWatch and SQS on one port."""
+"""LocalStack, as a process or as a container: Kinesis (where it is the broker), S3, CloudWatch and SQS on one port."""
 
 import json
 import os
@@ -15,11 +15,16 @@ from tributary_local import ports, processes
 from tributary_local.failure import Failure, last_lines
 from tributary_local.settings import Settings
 
-SERVICES = ("kinesis", "s3", "cloudwatch", "sqs")
+SERVICES = ("s3", "cloudwatch", "sqs")
 KINESIS_LOCAL = "kinesis-local/0.4.13"
 QUERIES = "cloudwatch_queries"
 START_SECONDS = 90
 STOP_SECONDS = 15
+
+
+def services(settings: Settings) -> tuple[str, ...]:
+    """What LocalStack serves: everything of AWS's but a broker that is elsewhere."""
+    return SERVICES if settings.is_kafka else ("kinesis", *SERVICES)
 
 
 def is_healthy(settings: Settings) -> bool:
@@ -30,7 +35,7 @@ def is_healthy(settings: Settings) -> bool:
             states = json.load(response)["services"]
     except (OSError, ValueError, KeyError):
         return False
-    return all(states.get(name) in ("available", "running") for name in SERVICES)
+    return all(states.get(name) in ("available", "running") for name in services(settings))
 
 
 def wait_until_healthy(settings: Settings, process: psutil.Process | None) -> None:
@@ -108,7 +113,7 @@ class LocalStackProcess:
         return {
             **kept,
             "GATEWAY_LISTEN": f"127.0.0.1:{self.settings.port}",
-            "SERVICES": ",".join(SERVICES),
+            "SERVICES": ",".join(services(self.settings)),
             "EAGER_SERVICE_LOADING": "1",
             "FILESYSTEM_ROOT": str(filesystem),
             # Its guess is wrong on machines that are containers themselves; it would then write to /var/lib.
@@ -126,7 +131,7 @@ class LocalStackProcess:
 
 
 class LocalStackContainer:
-    """With a Docker engine: the same version from compose.yaml."""
+    """With a Docker engine: the same version from compose.yaml, and Redpanda beside it where that is the broker."""
 
     name = "LocalStack (container)"
 
@@ -158,7 +163,12 @@ class LocalStackContainer:
         result = subprocess.run(
             ["docker", "compose", "--project-name", project, "--file", "local-stack/compose.yaml", *arguments],
             cwd=self.settings.root,
-            env=self.settings.child_environment(TRIBUTARY_PORT=str(self.settings.port)),
+            env=self.settings.child_environment(
+                TRIBUTARY_PORT=str(self.settings.port),
+                TRIBUTARY_BROKER_PORT=str(self.settings.broker_port),
+                COMPOSE_PROFILES=self.settings.broker,
+                TRIBUTARY_SERVICES=",".join(services(self.settings)),
+            ),
             capture_output=True,
             text=True,
             check=False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost")
+BROKERS = ("kinesis", "redpanda")
 
 # Set for every process of a stack, and so for their children: what carries it belongs to the stack.
 STATE_VARIABLE = "TRIBUTARY_STATE"
@@ -32,6 +33,10 @@ class Settings:
     stream: str
     shards: int
     queue: str
+    broker: str
+    """Where the events go: `kinesis`, or `redpanda` (a container, or Apache Kafka as a process in its place)."""
+    broker_port: int
+    """The port of the latter on the loopback interface."""
     environment: Mapping[str, str]
     """The environment of the orchestrator, from which that of each child is made."""
 
@@ -47,30 +52,46 @@ class Settings:
                 raise SettingsError(f"{name} is not set; run this through make, or source local-stack/env.sh first")
             return environment[name]
 
+        state = root / ".local"
+        broker = environment.get("BROKER") or broker_that_is_up(state)
+        if broker not in BROKERS:
+            raise SettingsError(f"BROKER is '{broker}'; it must be {' or '.join(BROKERS)}")
         shards = value("TRIBUTARY_SHARDS")
         if not shards.isdecimal() or int(shards) == 0:
             raise SettingsError(f"TRIBUTARY_SHARDS is '{shards}'; it must be a whole number above 0")
         return cls(
             root=root,
-            state=root / ".local",
+            state=state,
             out=root / "out",
-            port=local_port(value("AWS_ENDPOINT_URL")),
+            port=local_port("AWS_ENDPOINT_URL", value("AWS_ENDPOINT_URL"), "http"),
             region=value("AWS_REGION"),
             bucket=value("TRIBUTARY_BUCKET"),
             stream=value("TRIBUTARY_STREAM"),
             shards=int(shards),
             queue=value("TRIBUTARY_ON_FAILURE_QUEUE"),
+            broker=broker,
+            broker_port=local_port("TRIBUTARY_BROKERS", value("TRIBUTARY_BROKERS"), ""),
             environment=dict(environment),
         )
 
-    def beside(self, name: str, port: int) -> "Settings":
-        """A second stack beside this one, with its own state under this one's and its own port."""
+    def beside(self, name: str, port: int, broker_port: int | None = None) -> "Settings":
+        """A second stack beside this one, with its own state under this one's and its own ports."""
         state = self.state / name
-        return replace(self, state=state, out=state / "out", port=port)
+        return replace(self, state=state, out=state / "out", port=port, broker_port=broker_port or self.broker_port)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def brokers(self) -> str:
+        """Address of the broker of a topic."""
+        return f"127.0.0.1:{self.broker_port}"
+
+    @property
+    def is_kafka(self) -> bool:
+        """Whether the events go to a topic, by Kafka's protocol."""
+        return self.broker == "redpanda"
 
     @property
     def log(self) -> Path:
@@ -94,7 +115,7 @@ class Settings:
 
     @property
     def function(self) -> Path:
-        return self.artifact("ingest-kinesis")
+        return self.artifact(f"ingest-{self.broker}")
 
     def artifact(self, binary: str) -> Path:
         """The built binary, where the build puts it."""
@@ -115,18 +136,35 @@ class Settings:
             "TRIBUTARY_STREAM": self.stream,
             "TRIBUTARY_SHARDS": str(self.shards),
             "TRIBUTARY_ON_FAILURE_QUEUE": self.queue,
+            "BROKER": self.broker,
+            "TRIBUTARY_BROKERS": self.brokers,
+            # The event source reads partial responses; a function for Kafka does not know that by itself.
+            "TRIBUTARY_KAFKA_PARTIAL_RESPONSE": self.environment.get("TRIBUTARY_KAFKA_PARTIAL_RESPONSE", "partition"),
             **additions,
         }
 
 
-def local_port(endpoint: str) -> int:
-    """The port of an endpoint such as http://127.0.0.1:4566, which must be on this machine."""
-    rule = "the local stack needs http://127.0.0.1:PORT"
-    parts = urlsplit(endpoint)
+def broker_file(state: Path) -> Path:
+    """Says which broker a stack was brought up with."""
+    return state / "run/broker"
+
+
+def broker_that_is_up(state: Path) -> str:
+    """The broker of the stack that is up; Kinesis when none is."""
+    try:
+        return broker_file(state).read_text()
+    except FileNotFoundError:
+        return BROKERS[0]
+
+
+def local_port(name: str, endpoint: str, scheme: str) -> int:
+    """The port of an endpoint such as http://127.0.0.1:4566, which must be on this machine. `name`: of its variable."""
+    start = f"{scheme}://" if scheme else ""
+    parts = urlsplit(endpoint if scheme else f"//{endpoint}")
     try:
         port = parts.port
     except ValueError:
         port = None
-    if parts.scheme != "http" or parts.hostname not in LOOPBACK or port is None:
-        raise SettingsError(f"AWS_ENDPOINT_URL is '{endpoint}'; {rule}")
+    if parts.scheme != scheme or parts.hostname not in LOOPBACK or port is None:
+        raise SettingsError(f"{name} is '{endpoint}'; the local stack needs {start}127.0.0.1:PORT")
     return port

@@ -16,22 +16,26 @@ from rich.table import Table
 from tributary_local import processes
 from tributary_local.event_source import EventSource
 from tributary_local.failure import Failure, last_lines
-from tributary_local.localstack import LocalStackContainer, LocalStackProcess, is_healthy, localstack, log_file
+from tributary_local.kafka import KafkaProcess, provision_topic
+from tributary_local.localstack import LocalStackProcess, is_healthy, localstack, log_file
 from tributary_local.monitor import Monitor
 from tributary_local.progress import read_checkpoints
-from tributary_local.settings import Settings
+from tributary_local.settings import Settings, broker_file, broker_that_is_up
 
 Announce = Callable[[str], AbstractContextManager[None]]
 """Given the name of a step, surrounds it."""
 
 
 class Stack:
-    """LocalStack with its bucket, stream and queue, and the event source on top."""
+    """LocalStack with its bucket, stream and queue, perhaps a broker beside it, and the event source on top."""
 
     def __init__(self, settings: Settings, console: Console, event_source: EventSource | None = None) -> None:
         self.settings = settings
         self.console = console
         self.localstack = localstack(settings)
+        # A container of it comes with LocalStack's.
+        as_process = settings.is_kafka and isinstance(self.localstack, LocalStackProcess)
+        self.kafka = KafkaProcess(settings) if as_process else None
         self.event_source = event_source or EventSource(settings)
         self.monitor = Monitor(settings)
 
@@ -42,14 +46,21 @@ class Stack:
                 self.console.print(f"already up and healthy at {self.settings.endpoint}", highlight=False)
                 return
             started = []
+            self._refuse_another_broker()
             try:
                 if not (self.localstack.running() and is_healthy(self.settings)):
                     with step("Start LocalStack"):
                         self._stop_everything()
                         self._discard_lost_state()
                         started.append(self.localstack)
+                        broker_file(self.settings.state).write_text(self.settings.broker)
                         self.localstack.start()
-                with step("Provision bucket, stream and queue"):
+                if self.kafka and not self.kafka.running():
+                    with step("Start Kafka"):
+                        started.append(self.kafka)
+                        self.kafka.start()
+                what = "topic" if self.settings.is_kafka else "stream"
+                with step(f"Provision bucket, {what} and queue"):
                     self.provision()
                 if event_source and not self.event_source.running():
                     with step("Start the event source"):
@@ -66,7 +77,7 @@ class Stack:
         wanted = {
             name: value
             for name, value in self.settings.child_environment().items()
-            if name.startswith("TRIBUTARY_") or name == "AWS_REGION"
+            if name.startswith("TRIBUTARY_") or name in ("AWS_REGION", "BROKER")
         }
         if marker.exists() and json.loads(marker.read_text()) == wanted:
             return
@@ -80,12 +91,14 @@ class Stack:
         if result.returncode != 0:
             raise Failure("provisioning failed", result.stderr.strip())
         self.console.print(result.stdout.strip(), highlight=False)
+        if self.settings.is_kafka:
+            self.console.print(provision_topic(self.settings), highlight=False)
         marker.write_text(json.dumps(wanted))
 
     def down(self) -> None:
         """Stops everything and makes sure that no process is left; raises Failure naming those that are."""
         with self._alone():
-            was_up = any(part.remembered() for part in self._parts)
+            was_up = any(part.remembered() for part in self._parts())
             left = self._stop_everything()
         if left:
             raise Failure("could not stop " + ", ".join(processes.describe(process) for process in left))
@@ -96,7 +109,7 @@ class Stack:
         table = Table(box=None, pad_edge=False)
         for column in ("part", "state", "process", "up for"):
             table.add_column(column)
-        for part in self._parts:
+        for part in self._parts():
             running = part.running()
             process = running if isinstance(running, psutil.Process) else None
             table.add_row(
@@ -124,14 +137,20 @@ class Stack:
         if not (self.localstack.running() and is_healthy(self.settings)):
             raise Failure(f"nothing answers at {self.settings.endpoint}", "make up starts the local stack.")
 
-    @property
-    def _parts(self) -> tuple[LocalStackProcess | LocalStackContainer, EventSource, Monitor]:
-        return (self.localstack, self.event_source, self.monitor)
+    def _parts(self) -> list:
+        return [part for part in (self.localstack, self.kafka, self.event_source, self.monitor) if part]
+
+    def _refuse_another_broker(self) -> None:
+        up, asked = broker_that_is_up(self.settings.state), self.settings.broker
+        if self.localstack.running() and up != asked:
+            raise Failure(f"the stack is up with BROKER={up}", f"make down, then make up BROKER={asked}.")
 
     def _is_up(self, event_source: bool) -> bool:
         return bool(
             self.localstack.running()
+            and broker_that_is_up(self.settings.state) == self.settings.broker
             and is_healthy(self.settings)
+            and (self.kafka is None or self.kafka.running())
             and (self.settings.run / "provisioned.json").exists()
             and (not event_source or self.event_source.running())
         )
@@ -143,8 +162,8 @@ class Stack:
         return "[red]died[/]" if part.remembered() else "not started"
 
     def _explain(self) -> None:
-        logs = (log_file(self.settings), self.event_source.log_file, self.monitor.log_file)
-        for part, log in zip(self._parts, logs, strict=True):
+        for part in self._parts():
+            log = log_file(self.settings) if part is self.localstack else part.log_file
             if part.remembered() and not part.running():
                 self.console.print(f"\n{part.name} has died. {last_lines(log, 5)}", highlight=False, markup=False)
         self.console.print("\nmake up brings up what is missing; after LocalStack has died, its data is lost.")
@@ -172,13 +191,17 @@ class Stack:
         """Event source first, so that it ends its invocations against services that still answer."""
         self.monitor.stop()
         self.event_source.stop()
+        if self.kafka:
+            self.kafka.stop()
         self.localstack.stop()
+        broker_file(self.settings.state).unlink(missing_ok=True)
         (self.settings.run / "provisioned.json").unlink(missing_ok=True)
         return processes.kill(processes.belonging_to(self.settings.state))
 
     def _discard_lost_state(self) -> None:
         """A fresh LocalStack has an empty stream and bucket: what was remembered about the old ones is void."""
-        for folder in (self.settings.ledger, self.settings.event_source_state, self.settings.log):
+        kafka = self.settings.state / "kafka-broker"
+        for folder in (self.settings.ledger, self.settings.event_source_state, self.settings.log, kafka):
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager

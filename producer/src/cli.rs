@@ -22,6 +22,8 @@ Examples:
     producer --sink stdout --events 10 --seed 1
   60,000 events over the last 3 full days, with a ledger to verify the lake against:
     producer --events 60000 --days 3 --ledger .local/ledger/monday.jsonl
+  The same to a topic of Redpanda:
+    producer --sink redpanda --brokers 127.0.0.1:9092 --topic tributary-events --ledger monday.jsonl
   A steady 2,000 events/s for five minutes, happening now, with metrics:
     producer --rate 2000 --duration 5m --metrics
   Only good, ordinary events:
@@ -42,6 +44,12 @@ Delivery:
   When only the answer was lost, the stream holds a second copy that no ledger names; the
   pipeline drops it by its event_id.
   The order of a device's records is not kept: several requests are under way at once.
+  To Redpanda, librdkafka's idempotent producer does this: what it sends again is stored once,
+  and the order of a device's records is kept. PutRetries counts its requests then.
+
+TLS:
+  Brokers behind TLS or SASL need a build with --features tls (it links OpenSSL), and librdkafka's
+  properties: --property security.protocol=sasl_ssl --property sasl.mechanisms=SCRAM-SHA-512 ...
 
 AWS:
   Region, credentials and AWS_ENDPOINT_URL are read as by the AWS CLI.";
@@ -67,6 +75,30 @@ pub struct Cli {
     )]
     pub stream: String,
 
+    /// The topic; the key is the device_id
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TRIBUTARY_TOPIC",
+        default_value = "tributary-events",
+        help_heading = "Destination"
+    )]
+    pub topic: String,
+
+    /// Brokers of Redpanda, or of Kafka, to begin with
+    #[arg(
+        long,
+        value_name = "HOST:PORT,...",
+        env = "TRIBUTARY_BROKERS",
+        default_value = "127.0.0.1:9092",
+        help_heading = "Destination"
+    )]
+    pub brokers: String,
+
+    /// A property of librdkafka, for --sink redpanda; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property, help_heading = "Destination")]
+    pub property: Vec<(String, String)>,
+
     /// Write one JSON line per acknowledged record to a new file: where it was stored and what must become of it
     #[arg(long, value_name = "FILE", help_heading = "Destination")]
     pub ledger: Option<PathBuf>,
@@ -75,7 +107,7 @@ pub struct Cli {
     #[arg(long, help_heading = "Destination")]
     pub metrics: bool,
 
-    /// The most PutRecords requests under way at once
+    /// The most batches of up to 500 records under way at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Destination")]
     pub in_flight: u16,
 
@@ -137,6 +169,8 @@ pub struct Cli {
 pub enum SinkName {
     /// A Kinesis data stream
     Kinesis,
+    /// A topic of Redpanda, Apache Kafka or Amazon MSK
+    Redpanda,
     /// Standard output, each payload as it is and a newline; no payload holds one
     Stdout,
 }
@@ -145,7 +179,12 @@ impl Cli {
     /// Checks what one option alone cannot tell.
     pub fn check(&self) -> Result<(), String> {
         if self.metrics && self.sink == SinkName::Stdout {
-            return Err("--metrics needs --sink kinesis: metrics belong to a stream".to_owned());
+            return Err(
+                "--metrics needs another sink than stdout: metrics belong to a stream".to_owned(),
+            );
+        }
+        if !self.property.is_empty() && self.sink != SinkName::Redpanda {
+            return Err("--property needs --sink redpanda".to_owned());
         }
         if self.duration.is_some() && self.days.is_some_and(|days| days > 0) {
             return Err(
@@ -159,6 +198,14 @@ impl Cli {
             );
         }
         self.shares().check().map_err(|error| error.to_string())
+    }
+
+    /// What the records go to, by name: its metrics have it as dimension.
+    pub fn stream_or_topic(&self) -> &str {
+        match self.sink {
+            SinkName::Kinesis | SinkName::Stdout => &self.stream,
+            SinkName::Redpanda => &self.topic,
+        }
     }
 
     /// Number of days over which events are spread; 0 when they happen now.
@@ -184,6 +231,13 @@ impl Cli {
             outliers: self.outliers,
             test_events: self.test_events,
         }
+    }
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a property is written NAME=VALUE".to_owned()),
     }
 }
 

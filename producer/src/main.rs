@@ -18,7 +18,7 @@ use producer::pace::Pace;
 use producer::progress::{Progress, events_per_second};
 use producer::put_records::RetryPolicy;
 use producer::run::{Limit, Plan, Run, Stop};
-use producer::sink::{Sink, kinesis::Kinesis, stdout::Stdout};
+use producer::sink::{Sink, kinesis::Kinesis, redpanda::Redpanda, stdout::Stdout};
 use producer::totals::Totals;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -94,20 +94,36 @@ async fn produce(cli: &Cli, timeline: Timeline) -> Result<bool> {
 }
 
 async fn connect(cli: &Cli, totals: &Arc<Totals>) -> Result<(Sink, Option<Publisher>)> {
-    if cli.sink == SinkName::Stdout {
-        return Ok((Sink::Stdout(Stdout::default()), None));
-    }
-    let policy = RetryPolicy {
-        base: Duration::from_millis(50),
-        cap: Duration::from_secs(5),
-        give_up_after: cli.give_up_after,
+    let publisher = |config| {
+        let publisher = Publisher::new(config, cli.stream_or_topic(), Arc::clone(totals));
+        cli.metrics.then_some(publisher)
     };
-    let config = producer::aws::load_config().await?;
-    let kinesis = Kinesis::connect(&config, &cli.stream, policy).await?;
-    let publisher = cli
-        .metrics
-        .then(|| Publisher::new(&config, &cli.stream, Arc::clone(totals)));
-    Ok((Sink::Kinesis(kinesis), publisher))
+    match cli.sink {
+        SinkName::Stdout => Ok((Sink::Stdout(Stdout::default()), None)),
+        SinkName::Kinesis => {
+            let policy = RetryPolicy {
+                base: Duration::from_millis(50),
+                cap: Duration::from_secs(5),
+                give_up_after: cli.give_up_after,
+            };
+            let config = producer::aws::load_config().await?;
+            let kinesis = Kinesis::connect(&config, &cli.stream, policy).await?;
+            Ok((Sink::Kinesis(kinesis), publisher(&config)))
+        }
+        SinkName::Redpanda => {
+            // No AWS is needed where there are no metrics.
+            let publisher = if cli.metrics {
+                publisher(&producer::aws::load_config().await?)
+            } else {
+                None
+            };
+            let (brokers, topic) = (&cli.brokers, &cli.topic);
+            let (patience, totals) = (cli.give_up_after, Arc::clone(totals));
+            let redpanda =
+                Redpanda::connect(brokers, topic, &cli.property, patience, totals).await?;
+            Ok((Sink::Redpanda(redpanda), publisher))
+        }
+    }
 }
 
 fn log_through(progress: &Progress) {
@@ -147,6 +163,7 @@ fn report(cli: &Cli, seed: u64, totals: &Totals, elapsed: Duration) {
     let kinds: Vec<String> = Kind::ALL.into_iter().map(count).collect();
     let target = match cli.sink {
         SinkName::Kinesis => format!("stream {}", cli.stream),
+        SinkName::Redpanda => format!("topic {}", cli.topic),
         SinkName::Stdout => "standard output".to_owned(),
     };
     let (generated, acknowledged) = (totals.generated(), totals.acknowledged());

@@ -73,9 +73,9 @@ impl<T> Batcher<T> {
 /// Where a record was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The shard's id.
+    /// The shard's id, or the partition's number.
     pub shard: String,
-    /// The sequence number, as the broker writes it.
+    /// The sequence number, or the offset, as the broker writes it.
     pub sequence_number: String,
 }
 

@@ -123,6 +123,7 @@ metrics! {
     Errors: LAMBDA, "Errors", Count, FUNCTION_NAME, Aws, "invocations that ended in an error, a crash or a time-out";
     Duration: LAMBDA, "Duration", Milliseconds, FUNCTION_NAME, Aws, "time that the function spends on an invocation";
     IteratorAge: LAMBDA, "IteratorAge", Milliseconds, FUNCTION_NAME, Aws, "age of the last record of a batch when it is delivered";
+    OffsetLag: LAMBDA, "OffsetLag", Count, FUNCTION_NAME, Aws, "records of the topic, over its partitions, that the function is not done with";
     Throttles: LAMBDA, "Throttles", Count, FUNCTION_NAME, AwsOnly, "invocations refused for want of concurrency";
     ConcurrentExecutions: LAMBDA, "ConcurrentExecutions", Count, FUNCTION_NAME, AwsOnly, "execution environments at work at once";
     InvokedEventCount: LAMBDA, "InvokedEventCount", Count, MAPPING, Aws, "records with which the event source mapping invoked the function";

@@ -15,6 +15,26 @@ pub struct Config {
     pub keep_test_events: bool,
     /// `TRIBUTARY_METRICS`: publish to CloudWatch. `true` unless set.
     pub metrics: bool,
+    /// `TRIBUTARY_KAFKA_PARTIAL_RESPONSE`: of the function for Kafka, how it answers when a partition fails. `off`
+    /// unless set.
+    pub kafka_partial_response: KafkaPartialResponse,
+}
+
+/// How a Kafka event source mapping is told that some records failed.
+///
+/// Lambda reads partial responses only of mappings in provisioned mode that have `ReportBatchItemFailures` among their
+/// `FunctionResponseTypes`. To any other mapping every answer is a success, and the failed records would be skipped: so
+/// they are off until somebody knows that the mapping reads them. AWS has documented two forms
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KafkaPartialResponse {
+    /// `off`: the whole invocation fails, and all of its partitions are delivered again.
+    #[default]
+    Off,
+    /// `partition`: `{"partition": "<topic>-<partition>", "offset": …}`, as the guide has it today.
+    Partition,
+    /// `topic-partition`: `{"topic-partition": "<topic>-<partition>", "offset": …}`, as its first edition had it.
+    TopicPartition,
 }
 
 /// A variable that is missing or breaks its rule.
@@ -79,6 +99,21 @@ impl Config {
             },
             keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
             metrics: flag("TRIBUTARY_METRICS", true)?,
+            kafka_partial_response: {
+                let name = "TRIBUTARY_KAFKA_PARTIAL_RESPONSE";
+                match variable(name).as_deref() {
+                    None | Some("off") => KafkaPartialResponse::Off,
+                    Some("partition") => KafkaPartialResponse::Partition,
+                    Some("topic-partition") => KafkaPartialResponse::TopicPartition,
+                    Some(value) => {
+                        return Err(ConfigError::Invalid {
+                            name,
+                            value: value.to_owned(),
+                            rule: "off, partition or topic-partition",
+                        });
+                    }
+                }
+            },
         })
     }
 }
@@ -129,6 +164,7 @@ mod tests {
                 lateness_ms: 3_600_000,
                 keep_test_events: false,
                 metrics: true,
+                kafka_partial_response: KafkaPartialResponse::Off,
             })
         );
     }
@@ -162,6 +198,10 @@ mod tests {
         assert_eq!(
             with("TRIBUTARY_METRICS", "yes"),
             r#"TRIBUTARY_METRICS is "yes", expected true or false"#
+        );
+        assert_eq!(
+            with("TRIBUTARY_KAFKA_PARTIAL_RESPONSE", "on"),
+            r#"TRIBUTARY_KAFKA_PARTIAL_RESPONSE is "on", expected off, partition or topic-partition"#
         );
     }
 }

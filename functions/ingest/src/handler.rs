@@ -1,8 +1,9 @@
-//! Records → pipeline → lake → `batchItemFailures`. The decisions are [`pipeline::commit`]'s; this does the I/O.
+//! Records → pipeline → lake → what failed. The decisions are [`pipeline::commit`]'s; this does the I/O.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use futures::StreamExt;
 use parquet::errors::ParquetError;
 use pipeline::commit::{self, Created, Decision, Setbacks};
 use pipeline::decode::{self, Batch, EnvelopeError};
@@ -23,6 +24,8 @@ use crate::window::{Window, Windows};
 const REQUEST_RESERVE: Duration = Duration::from_secs(1);
 /// What remains for the answer when a request is cut off.
 const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+/// Partitions of one Kafka event under way at once: each may read as many objects again at once.
+const CONCURRENT_PARTITIONS: usize = 8;
 
 /// How a handler works.
 #[derive(Clone, Copy, Debug)]
@@ -40,18 +43,26 @@ pub struct Settings {
 /// Carries batches into a lake; one per execution environment.
 #[derive(Debug)]
 pub struct Handler<L, G> {
+    carrier: Carrier<L, G>,
+    windows: Windows,
+}
+
+/// What all batches share.
+#[derive(Debug)]
+struct Carrier<L, G> {
     lake: L,
     lineage: G,
     settings: Settings,
     hasher: IdHasher,
-    windows: Windows,
 }
 
-/// What Lambda is told, and what is told about it.
+/// What Lambda is told of one batch, and what is told about it.
 #[derive(Debug)]
 pub struct Outcome {
     /// The position of the first record that is not committed; `None` if all are.
     pub failed_from: Option<String>,
+    /// The positions of all records that are not committed, `failed_from` and what lies beyond a gap among them.
+    pub failed: Vec<String>,
     /// Why, if not all are.
     pub error: Option<BatchError>,
     /// The counts.
@@ -63,13 +74,13 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
     pub fn new(lake: L, lineage: G, settings: Settings, hash_seed: u64) -> Self {
         let hasher = IdHasher::new(hash_seed);
         let windows = Windows::new(hasher, settings.max_window_ids);
-        Self {
+        let carrier = Carrier {
             lake,
             lineage,
             settings,
             hasher,
-            windows,
-        }
+        };
+        Self { carrier, windows }
     }
 
     /// Carries one Kinesis event into the lake before `deadline`.
@@ -82,18 +93,45 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
         deadline: Instant,
     ) -> Result<Outcome, EnvelopeError> {
         let batch = decode::kinesis(event)?;
-        Ok(self.handle(&batch, deadline).await)
+        let window = self.windows.of_shards(&[&batch]).remove(0);
+        Ok(self.carrier.carry(&batch, window, deadline).await)
     }
 
-    async fn handle(&mut self, batch: &Batch<'_>, deadline: Instant) -> Outcome {
+    /// Carries one Kafka event into the lake before `deadline`: its partitions at the same time, each on its own. One
+    /// that fails holds up no other. The outcomes are by topic and partition.
+    ///
+    /// # Errors
+    /// As [`Handler::kinesis`].
+    pub async fn kafka(
+        &mut self,
+        event: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, EnvelopeError> {
+        let batches = decode::kafka(event)?;
+        let batches: Vec<&Batch> = batches.iter().collect();
+        let windows = self.windows.of_shards(&batches);
+        let carried = batches
+            .iter()
+            .zip(windows)
+            .map(|(batch, window)| self.carrier.carry(batch, window, deadline));
+        Ok(futures::stream::iter(carried)
+            .buffered(CONCURRENT_PARTITIONS)
+            .collect()
+            .await)
+    }
+}
+
+impl<L: Lake + Sync, G: Lineage + Sync> Carrier<L, G> {
+    async fn carry(&self, batch: &Batch<'_>, window: &mut Window, deadline: Instant) -> Outcome {
+        let arrivals = batch.records().map(|record| record.arrival_ms);
         let cells = pipeline::cells(batch, self.settings.filter, self.hasher);
         let mut delivery = Delivery {
             lake: &self.lake,
             lineage: &self.lineage,
             deadline,
-            arrivals: window_arrivals(batch, self.settings.horizon_ms),
+            arrivals: commit::window_arrivals(arrivals, self.settings.horizon_ms),
             lateness: self.settings.lateness,
-            window: self.windows.of(&batch.stream, &batch.shard),
+            window,
             report: Report {
                 stream: batch.stream.clone(),
                 shard: batch.shard.clone(),
@@ -122,24 +160,17 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
         report.handed_back = left.iter().map(|cell| cell.records().len() as u64).sum();
         // An object in the window may hold rows of this batch: without its rollup the batch is not done with.
         let undone = if rollups.is_ok() { left } else { &cells[..] };
-        let first_undone = undone
-            .iter()
-            .filter_map(|cell| cell.records().first())
-            .min();
-        report.failed = first_undone.is_some();
+        let mut undone: Vec<usize> = undone.iter().flat_map(Cell::records).copied().collect();
+        undone.sort_unstable();
+        let position = |&index: &usize| batch.record(index).position.to_owned();
+        report.failed = !undone.is_empty();
         Outcome {
-            failed_from: first_undone.map(|&index| batch.record(index).position.to_owned()),
+            failed_from: undone.first().map(position),
+            failed: undone.iter().map(position).collect(),
             error: result.and(rollups).err(),
             report,
         }
     }
-}
-
-/// When everything arrived that can hold an id of the batch.
-fn window_arrivals(batch: &Batch, horizon_ms: i64) -> RangeInclusive<i64> {
-    let arrivals = || batch.records().map(|record| record.arrival_ms);
-    let first = arrivals().min().unwrap_or_default();
-    commit::window_arrivals(first, arrivals().max().unwrap_or_default(), horizon_ms)
 }
 
 /// One batch on its way.
@@ -147,7 +178,7 @@ struct Delivery<'h, L, G> {
     lake: &'h L,
     lineage: &'h G,
     deadline: Instant,
-    arrivals: RangeInclusive<i64>,
+    arrivals: Vec<RangeInclusive<i64>>,
     lateness: Lateness,
     window: &'h mut Window,
     report: Report,

@@ -3,6 +3,7 @@
 //! [`handler`] does the I/O that the pure core decides on; [`lake`] and [`lineage`] are all that it talks to, so
 //! that tests can put a lake in memory, with faults, behind the same handler. The binaries in `bin/` are wiring.
 
+pub mod answer;
 pub mod config;
 pub mod error;
 pub mod handler;

@@ -23,84 +23,86 @@ pub struct Circumstances {
     pub now: SystemTime,
 }
 
-/// Publishes an invocation's counts. A failure is a warning, never a failed batch.
-pub async fn publish(client: &Client, report: &Report, circumstances: Circumstances) {
-    let request = client
-        .put_metric_data()
-        .namespace(NAMESPACE)
-        .set_metric_data(Some(data(report, circumstances)));
-    match tokio::time::timeout(PATIENCE, request.send()).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(error = with_causes(&error), "metrics_not_published");
+/// One request holds at most so many data
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>).
+const MOST_DATA: usize = 1000;
+
+/// Publishes an invocation's counts: by stream, over all partitions of a Kafka event. A failure is a warning, never a
+/// failed batch.
+pub async fn publish(client: &Client, reports: &[&Report], circumstances: Circumstances) {
+    for data in data(reports, circumstances).chunks(MOST_DATA) {
+        let request = client
+            .put_metric_data()
+            .namespace(NAMESPACE)
+            .set_metric_data(Some(data.to_vec()));
+        match tokio::time::timeout(PATIENCE, request.send()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = with_causes(&error), "metrics_not_published");
+            }
+            Err(_) => tracing::warn!(error = "no answer in time", "metrics_not_published"),
         }
-        Err(_) => tracing::warn!(error = "no answer in time", "metrics_not_published"),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "CloudWatch values are doubles")]
-fn data(report: &Report, circumstances: Circumstances) -> Vec<MetricDatum> {
+fn data(reports: &[&Report], circumstances: Circumstances) -> Vec<MetricDatum> {
     let Circumstances {
         cold_start,
         duration,
         now,
     } = circumstances;
-    let stream = || {
-        Dimension::builder()
-            .name("Stream")
-            .value(&report.stream)
-            .build()
-    };
-    let datum = |metric: Metric, value: f64, second: Option<(&str, &str)>| {
-        let second =
-            second.map(|(name, value)| Dimension::builder().name(name).value(value).build());
+    let datum = |stream: &str, metric: Metric, value: f64, second: Option<(&str, &str)>| {
+        let dimension = |name, value| Dimension::builder().name(name).value(value).build();
+        let second = second.map(|(name, value)| dimension(name, value));
+        let dimensions = std::iter::once(dimension("Stream", stream)).chain(second);
         MetricDatum::builder()
             .metric_name(metric.name())
             .unit(StandardUnit::from(metric.unit().name()))
             .timestamp(now.into())
-            .set_dimensions(Some(std::iter::once(stream()).chain(second).collect()))
+            .set_dimensions(Some(dimensions.collect()))
             .value(value)
             .build()
     };
-    let counts = [
-        (Metric::RecordsReceived, report.received),
-        (Metric::BytesReceived, report.bytes_received),
-        (Metric::RowsWritten, report.written),
-        (Metric::ObjectsWritten, report.objects),
-        (Metric::BytesWritten, report.bytes_written),
-        (Metric::DuplicatesDropped, report.duplicates),
-        (Metric::Filtered, report.filtered),
-        (Metric::Rejected, report.rejected_total()),
-        (Metric::LateEvents, report.late),
-        (Metric::BatchFailures, u64::from(report.failed)),
-        (Metric::Redeliveries, u64::from(report.is_redelivery())),
-        (Metric::CommitConflicts, report.conflicts),
-        (Metric::ColdStarts, u64::from(cold_start)),
-    ];
-    let mut data: Vec<_> = counts
-        .iter()
-        .map(|(metric, count)| datum(*metric, *count as f64, None))
-        .collect();
-    data.push(datum(
-        Metric::BatchDuration,
-        duration.as_secs_f64() * 1000.0,
-        None,
-    ));
-    for (reason, count) in &report.rejected {
-        data.push(datum(
-            Metric::Rejected,
-            *count as f64,
-            Some(("Reason", reason)),
-        ));
+    let mut data = Vec::new();
+    for report in Report::by_stream(reports) {
+        let counts = [
+            (Metric::RecordsReceived, report.received),
+            (Metric::BytesReceived, report.bytes_received),
+            (Metric::RowsWritten, report.written),
+            (Metric::ObjectsWritten, report.objects),
+            (Metric::BytesWritten, report.bytes_written),
+            (Metric::DuplicatesDropped, report.duplicates),
+            (Metric::Filtered, report.filtered),
+            (Metric::Rejected, report.rejected_total()),
+            (Metric::LateEvents, report.late),
+            (Metric::BatchFailures, u64::from(report.failed)),
+            (Metric::Redeliveries, u64::from(report.is_redelivery())),
+            (Metric::CommitConflicts, report.conflicts),
+            (Metric::ColdStarts, u64::from(cold_start)),
+        ];
+        let stream = &report.stream;
+        data.extend(
+            counts
+                .iter()
+                .map(|(metric, count)| datum(stream, *metric, *count as f64, None)),
+        );
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        data.push(datum(stream, Metric::BatchDuration, milliseconds, None));
+        data.extend(report.rejected.iter().map(|(reason, count)| {
+            let reason = Some(("Reason", *reason));
+            datum(stream, Metric::Rejected, *count as f64, reason)
+        }));
     }
-    if let Some(arrival_ms) = report.last_arrival_ms {
-        let now_ms = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
-        let lag_ms = (now_ms as f64 - arrival_ms as f64).max(0.0);
-        data.push(datum(Metric::Lag, lag_ms, Some(("Shard", &report.shard))));
-    }
+    let now_ms = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    data.extend(reports.iter().filter_map(|report| {
+        let lag_ms = (now_ms as f64 - report.last_arrival_ms? as f64).max(0.0);
+        let shard = Some(("Shard", report.shard.as_str()));
+        Some(datum(&report.stream, Metric::Lag, lag_ms, shard))
+    }));
     data
 }
 
@@ -108,25 +110,13 @@ fn data(report: &Report, circumstances: Circumstances) -> Vec<MetricDatum> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_invocation_says_what_became_of_its_records() {
-        let report = Report {
-            stream: "orders".into(),
-            shard: "shardId-000000000001".into(),
-            received: 10,
-            written: 6,
-            duplicates: 1,
-            filtered: 1,
-            rejected: [("invalid_json", 2)].into(),
-            last_arrival_ms: Some(1_000_000),
-            ..Report::default()
-        };
+    fn lines(reports: &[&Report]) -> Vec<String> {
         let circumstances = Circumstances {
             cold_start: true,
             duration: Duration::from_micros(12_500),
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1003),
         };
-        let lines: Vec<_> = data(&report, circumstances)
+        data(reports, circumstances)
             .iter()
             .map(|datum| {
                 let dimensions: Vec<_> = datum
@@ -142,8 +132,23 @@ mod tests {
                     dimensions.join("+")
                 )
             })
-            .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+            .collect()
+    }
+
+    #[test]
+    fn every_invocation_says_what_became_of_its_records() {
+        let report = Report {
+            stream: "orders".into(),
+            shard: "shardId-000000000001".into(),
+            received: 10,
+            written: 6,
+            duplicates: 1,
+            filtered: 1,
+            rejected: [("invalid_json", 2)].into(),
+            last_arrival_ms: Some(1_000_000),
+            ..Report::default()
+        };
+        insta::assert_snapshot!(lines(&[&report]).join("\n"), @r"
         RecordsReceived 10 Count orders
         BytesReceived 0 Bytes orders
         RowsWritten 6 Count orders
@@ -161,5 +166,33 @@ mod tests {
         Rejected 2 Count orders+invalid_json
         Lag 3000 Milliseconds orders+shardId-000000000001
         ");
+    }
+    #[test]
+    fn the_partitions_of_an_event_are_one_invocation_with_a_lag_each() {
+        let partition = |shard: &str, written, last_arrival_ms| Report {
+            stream: "orders".into(),
+            shard: shard.into(),
+            received: 2,
+            written,
+            duplicates: 2 - written,
+            rejected: [("invalid_json", 1)].into(),
+            last_arrival_ms,
+            failed: last_arrival_ms.is_none(),
+            ..Report::default()
+        };
+        let (one, other) = (partition("0", 0, Some(1_000_000)), partition("1", 2, None));
+        let lines = lines(&[&one, &other]);
+        let of = |name: &str| -> Vec<&String> {
+            lines.iter().filter(|line| line.starts_with(name)).collect()
+        };
+        assert_eq!(of("RecordsReceived"), ["RecordsReceived 4 Count orders"]);
+        assert_eq!(of("RowsWritten"), ["RowsWritten 2 Count orders"]);
+        // One of two partitions found its rows committed: that is no redelivery of the event.
+        assert_eq!(of("Redeliveries"), ["Redeliveries 0 Count orders"]);
+        assert_eq!(of("BatchFailures"), ["BatchFailures 1 Count orders"]);
+        assert_eq!(of("ColdStarts"), ["ColdStarts 1 Count orders"]);
+        assert_eq!(of("BatchDuration").len(), 1);
+        assert_eq!(of("Rejected").len(), 2);
+        assert_eq!(of("Lag"), ["Lag 3000 Milliseconds orders+0"]);
     }
 }

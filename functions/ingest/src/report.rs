@@ -1,10 +1,10 @@
-//! What became of one invocation, in numbers: for the metrics and for its one log line.
+//! What became of one batch, in numbers: for the metrics and for its one log line.
 
 use std::collections::BTreeMap;
 
 use pipeline::Cell;
 
-/// Counts of one invocation. `received = written + duplicates + filtered + rejected + handed_back`.
+/// Counts of one batch. `received = written + duplicates + filtered + rejected + handed_back`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Stream or topic; empty if the batch was.
@@ -51,6 +51,37 @@ impl Report {
             *self.rejected.entry(rejected.reason.name()).or_default() += 1;
         }
         self.last_arrival_ms = self.last_arrival_ms.max(Some(cell.last_arrival_ms()));
+    }
+
+    /// The counts of one invocation by stream, over its shards; `shard` and `last_arrival_ms` say nothing then.
+    pub fn by_stream(reports: &[&Self]) -> Vec<Self> {
+        let mut sums: BTreeMap<&str, Self> = BTreeMap::new();
+        for report in reports {
+            let sum = sums.entry(&report.stream).or_insert_with(|| Self {
+                stream: report.stream.clone(),
+                ..Self::default()
+            });
+            sum.add(report);
+        }
+        sums.into_values().collect()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.bytes_received += other.bytes_received;
+        self.written += other.written;
+        self.bytes_written += other.bytes_written;
+        self.objects += other.objects;
+        self.late += other.late;
+        self.duplicates += other.duplicates;
+        self.filtered += other.filtered;
+        for (reason, count) in &other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        self.conflicts += other.conflicts;
+        self.window_reads += other.window_reads;
+        self.handed_back += other.handed_back;
+        self.failed |= other.failed;
     }
 
     /// Records put into quarantine, for any reason.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{Builder, tls};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
+use pipeline::decode::EnvelopeError;
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
 use serde::Serialize;
@@ -13,10 +14,11 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
+use crate::answer;
 use crate::config::Config;
 use crate::handler::{Handler, Outcome, Settings};
 use crate::lake::S3;
-use crate::lineage::Kinesis;
+use crate::lineage::{Kinesis, Lineage, Roots};
 use crate::publish::{self, Circumstances};
 
 /// Ids held in memory: about 200 MB, in a function of 512 MB.
@@ -52,9 +54,40 @@ pub async fn aws() -> SdkConfig {
 pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_environment()?;
     let aws = aws().await;
-    let cloudwatch = config
-        .metrics
-        .then(|| aws_sdk_cloudwatch::Client::new(&aws));
+    let lineage = Kinesis::new(&aws);
+    let handle = async |handler: &mut Handler<S3, Kinesis>, event: &[u8], deadline| {
+        Ok(vec![handler.kinesis(event, deadline).await?])
+    };
+    // An event is one batch.
+    let answer = |outcomes: &[Outcome]| Ok(answer::kinesis(&outcomes[0]));
+    serve(&config, &aws, lineage, handle, answer).await
+}
+
+/// Serves Kafka batches until Lambda ends the environment.
+///
+/// # Errors
+/// As [`kinesis`].
+pub async fn kafka() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_environment()?;
+    let aws = aws().await;
+    let handle = async |handler: &mut Handler<S3, Roots>, event: &[u8], deadline| {
+        handler.kafka(event, deadline).await
+    };
+    let answer = |outcomes: &[Outcome]| Ok(answer::kafka(outcomes, config.kafka_partial_response)?);
+    serve(&config, &aws, Roots, handle, answer).await
+}
+
+async fn serve<G: Lineage, A: Serialize>(
+    config: &Config,
+    aws: &SdkConfig,
+    lineage: G,
+    handle: impl AsyncFn(&mut Handler<S3, G>, &[u8], Instant) -> Result<Vec<Outcome>, EnvelopeError>,
+    answer: impl Fn(&[Outcome]) -> Result<A, lambda_runtime::Error>,
+) -> Result<(), lambda_runtime::Error>
+where
+    G: Sync,
+{
+    let cloudwatch = config.metrics.then(|| aws_sdk_cloudwatch::Client::new(aws));
     let settings = Settings {
         filter: Filter {
             keep_test_events: config.keep_test_events,
@@ -66,44 +99,45 @@ pub async fn kinesis() -> Result<(), lambda_runtime::Error> {
         max_window_ids: MAX_WINDOW_IDS,
     };
     let hash_seed = std::hash::RandomState::new().build_hasher().finish();
-    let lake = S3::new(&aws, config.bucket);
-    let handler = Handler::new(lake, Kinesis::new(&aws), settings, hash_seed);
+    let lake = S3::new(aws, config.bucket.clone());
     // Lambda sends an environment one event at a time; the lock is never waited for.
     let environment = tokio::sync::Mutex::new(Environment {
-        handler,
+        handler: Handler::new(lake, lineage, settings, hash_seed),
         cold: true,
     });
-    let environment = &environment;
+    let (environment, handle, answer) = (&environment, &handle, &answer);
     let cloudwatch = cloudwatch.as_ref();
     lambda_runtime::run(service_fn(
         move |event: LambdaEvent<Box<RawValue>>| async move {
             let started = Instant::now();
             let mut environment = environment.lock().await;
             let deadline = deadline(&event.context, started, SystemTime::now());
-            let outcome = environment
-                .handler
-                .kinesis(event.payload.get().as_bytes(), deadline)
-                .await?;
+            let event = event.payload.get().as_bytes();
+            let outcomes = handle(&mut environment.handler, event, deadline).await?;
             let duration = started.elapsed();
-            log(&outcome, duration);
+            for outcome in &outcomes {
+                log(outcome, duration);
+            }
             let cold_start = std::mem::replace(&mut environment.cold, false);
             // An empty batch belongs to no stream.
-            if let Some(client) = cloudwatch.filter(|_| outcome.report.received > 0) {
+            let reports = outcomes.iter().map(|outcome| &outcome.report);
+            let reports: Vec<_> = reports.filter(|report| report.received > 0).collect();
+            if let Some(client) = cloudwatch {
                 let circumstances = Circumstances {
                     cold_start,
                     duration,
                     now: SystemTime::now(),
                 };
-                publish::publish(client, &outcome.report, circumstances).await;
+                publish::publish(client, &reports, circumstances).await;
             }
-            Ok::<_, lambda_runtime::Error>(BatchAnswer::new(outcome.failed_from))
+            answer(&outcomes)
         },
     ))
     .await
 }
 
-struct Environment {
-    handler: Handler<S3, Kinesis>,
+struct Environment<G> {
+    handler: Handler<S3, G>,
     cold: bool,
 }
 
@@ -137,46 +171,6 @@ fn log(outcome: &Outcome, duration: Duration) {
             from = outcome.failed_from,
             %error,
             "batch_handed_back"
-        );
-    }
-}
-
-/// The partial batch response of `ReportBatchItemFailures`
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchAnswer {
-    batch_item_failures: Vec<ItemFailure>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemFailure {
-    item_identifier: String,
-}
-
-impl BatchAnswer {
-    fn new(failed_from: Option<String>) -> Self {
-        let failures = failed_from
-            .into_iter()
-            .map(|item_identifier| ItemFailure { item_identifier });
-        Self {
-            batch_item_failures: failures.collect(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_has_the_form_that_lambda_reads() {
-        let json = |failed_from| serde_json::to_string(&BatchAnswer::new(failed_from)).ok();
-        assert_eq!(json(None).as_deref(), Some(r#"{"batchItemFailures":[]}"#));
-        assert_eq!(
-            json(Some("4959".into())).as_deref(),
-            Some(r#"{"batchItemFailures":[{"itemIdentifier":"4959"}]}"#)
         );
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use futures::StreamExt;
+use pipeline::commit;
+use pipeline::decode::Batch;
 use pipeline::dedupe::{IdHash, IdHasher, ObjectNumber, SeenIds};
 use pipeline::layout::{self, ObjectName};
 use pipeline::recover::{self, RecoverError};
@@ -36,17 +38,26 @@ impl Windows {
         }
     }
 
-    /// The window of a shard. Others are dropped if too many ids are held: a window is only ever a cache.
-    pub fn of(&mut self, stream: &str, shard: &str) -> &mut Window {
-        let key = (stream.to_owned(), shard.to_owned());
+    /// The windows of the shards of some batches, no two of which are of one shard, in their order. Others are dropped
+    /// if too many ids are held: a window is only ever a cache.
+    pub fn of_shards(&mut self, batches: &[&Batch]) -> Vec<&mut Window> {
+        let key = |batch: &Batch| (batch.stream.clone(), batch.shard.clone());
+        let wanted: BTreeMap<_, _> = batches.iter().map(|batch| key(batch)).zip(0..).collect();
         let held: usize = self.by_shard.values().map(|window| window.ids.len()).sum();
         if held > self.max_ids {
-            self.by_shard.retain(|other, _| *other == key);
+            self.by_shard.retain(|shard, _| wanted.contains_key(shard));
         }
-        let hasher = self.hasher;
-        self.by_shard
-            .entry(key)
-            .or_insert_with(|| Window::new(stream, shard, hasher))
+        for (stream, shard) in wanted.keys() {
+            self.by_shard
+                .entry((stream.clone(), shard.clone()))
+                .or_insert_with(|| Window::new(stream, shard, self.hasher));
+        }
+        let windows = self.by_shard.iter_mut();
+        let mut windows: Vec<(usize, &mut Window)> = windows
+            .filter_map(|(shard, window)| Some((*wanted.get(shard)?, window)))
+            .collect();
+        windows.sort_by_key(|(batch, _)| *batch);
+        windows.into_iter().map(|(_, window)| window).collect()
     }
 }
 
@@ -122,7 +133,7 @@ impl Window {
     }
 
     /// Brings the window up to what the lake holds of the shard and its ancestors in the cells that `arrivals`
-    /// (milliseconds) touch: forgets objects outside, reads those that are new.
+    /// (milliseconds, in order) touch: forgets objects outside, reads those that are new.
     ///
     /// It lists the whole window every time instead of what is newer than the last name seen. An object can appear
     /// *before* one that is known (a replay, a batch that was held up), and a listing page has room for a thousand
@@ -133,7 +144,7 @@ impl Window {
         &mut self,
         lake: &impl Lake,
         lineage: &impl Lineage,
-        arrivals: &RangeInclusive<i64>,
+        arrivals: &[RangeInclusive<i64>],
     ) -> Result<usize, BatchError> {
         let mut listed = list(lake, &self.stream, &self.shard, arrivals).await?;
         if self.ancestors.is_none() {
@@ -141,7 +152,7 @@ impl Window {
             self.ancestors = Some(shards.into_iter().map(Ancestor::new).collect());
         }
         for ancestor in self.ancestors.iter_mut().flatten() {
-            let from_ms = *arrivals.start();
+            let from_ms = arrivals.first().map_or(i64::MAX, |first| *first.start());
             if ancestor
                 .empty_from_ms
                 .is_some_and(|empty_from_ms| empty_from_ms <= from_ms)
@@ -209,12 +220,12 @@ impl Window {
                     .keys()
                     .filter(|name| name.shard == *shard)
             };
-            let starts = || of_shard().map(|name| name.cell_start_ms);
-            let (Some(first), Some(last)) = (starts().min(), starts().max()) else {
-                continue;
-            };
-            for range in layout::cell_ranges(layout::ROLLUPS, &self.stream, shard, &(first..=last))
-            {
+            let starts = of_shard().map(|name| name.cell_start_ms);
+            let ranges = commit::window_arrivals(starts, 0);
+            let ranges = ranges.iter().flat_map(|starts| {
+                layout::cell_ranges(layout::ROLLUPS, &self.stream, shard, starts)
+            });
+            for range in ranges {
                 let objects = lake.list(&range).await?;
                 let names = objects
                     .iter()
@@ -239,19 +250,23 @@ impl Window {
     }
 }
 
-/// The row objects of a shard. Another program's file among ours has no name of ours; its rows are not ours to judge.
+/// The row objects of a shard, and of no other whose names begin alike. Another program's file among ours has no name of ours; its rows are not ours to judge.
 async fn list(
     lake: &impl Lake,
     stream: &str,
     shard: &str,
-    arrivals: &RangeInclusive<i64>,
+    arrivals: &[RangeInclusive<i64>],
 ) -> Result<BTreeMap<ObjectName, Listed>, LakeError> {
     let mut listed = BTreeMap::new();
-    for range in layout::cell_ranges(layout::EVENTS, stream, shard, arrivals) {
+    let ranges = arrivals
+        .iter()
+        .flat_map(|arrivals| layout::cell_ranges(layout::EVENTS, stream, shard, arrivals));
+    for range in ranges {
         let objects = lake.list(&range).await?.into_iter();
-        listed.extend(
-            objects.filter_map(|object| Some((ObjectName::of_events_key(&object.key)?, object))),
-        );
+        listed.extend(objects.filter_map(|object| {
+            let name = ObjectName::of_events_key(&object.key)?;
+            name.is_of(stream, shard).then_some((name, object))
+        }));
     }
     Ok(listed)
 }

@@ -1,9 +1,12 @@
 //! What must hold whatever the bytes: no panic, no allocation without a bound, and the rules below. The fuzz targets run
 //! one of these each; `tests/corpus.rs` runs all of them over the kept corpus.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use events::Event;
 use md5::{Digest, Md5};
+use pipeline::decode::Batch;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
 use pipeline::rollup::{self, Lateness};
@@ -14,14 +17,34 @@ const ARRIVAL_MS: i64 = 1_795_348_800_000;
 const HASHER: IdHasher = IdHasher::new(42);
 const LATENESS: Lateness = Lateness { bound_ms: 0 };
 
-/// A Lambda event: an error, or records of which each is written, filtered, a duplicate or in quarantine.
+/// A Lambda Kinesis event: an error, or records of which each is written, filtered, a duplicate or in quarantine.
 pub(crate) fn envelope(event: &[u8]) {
-    let Ok(batch) = decode::kinesis(event) else {
+    if let Ok(batch) = decode::kinesis(event) {
+        adds_up(&batch);
+    }
+}
+
+/// The same of a Lambda Kafka event, partition by partition; no partition comes twice.
+pub(crate) fn kafka_envelope(event: &[u8]) {
+    let Ok(batches) = decode::kafka(event) else {
         return;
     };
+    for batch in &batches {
+        assert!(!batch.is_empty());
+        assert!(batch.shard.bytes().all(|byte| byte.is_ascii_digit()));
+        adds_up(batch);
+    }
+    let partitions: BTreeSet<_> = batches
+        .iter()
+        .map(|batch| (&batch.stream, &batch.shard))
+        .collect();
+    assert_eq!(partitions.len(), batches.len());
+}
+
+fn adds_up(batch: &Batch) {
     let mut window = SeenIds::default();
     let mut received = 0;
-    for cell in cells(&batch, Filter::default(), HASHER) {
+    for cell in cells(batch, Filter::default(), HASHER) {
         received += cell.records().len();
         let plan = cell.plan(&window);
         let duplicates = cell.accepted() - plan.len();

@@ -9,7 +9,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::layout::cell_start;
+use crate::layout::{CELL_MS, cell_start};
 
 /// How a create ended, as far as can be known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,21 +74,42 @@ impl Setbacks {
     }
 }
 
-/// The arrival times (milliseconds) of the rows that can hold an id of a batch, or one that a producer sent twice
-/// within `horizon_ms`. Objects are found by their cells, so whole cells are looked at. The upper bound serves replays
-/// from an earlier position.
+/// The arrival times (milliseconds, in order) of the rows that can hold an id of a batch, or one that a producer sent
+/// twice within `horizon_ms`. Objects are found by their cells, so whole cells are looked at. The upper bounds serve
+/// replays from an earlier position.
+///
+/// More than one range where records are further apart than their horizons reach: nobody looks at the years between a
+/// record with a wrong time stamp and its neighbours.
 pub fn window_arrivals(
-    first_arrival_ms: i64,
-    last_arrival_ms: i64,
+    arrivals: impl IntoIterator<Item = i64>,
     horizon_ms: i64,
-) -> RangeInclusive<i64> {
-    cell_start(first_arrival_ms - horizon_ms)..=last_arrival_ms + horizon_ms
+) -> Vec<RangeInclusive<i64>> {
+    let mut cells: Vec<(i64, i64)> = Vec::new();
+    for arrival in arrivals {
+        let start = cell_start(arrival);
+        match cells.last_mut() {
+            Some((cell, last)) if *cell == start => *last = arrival.max(*last),
+            _ => cells.push((start, arrival)),
+        }
+    }
+    cells.sort_unstable();
+    let mut ranges: Vec<RangeInclusive<i64>> = Vec::new();
+    for (cell, last) in cells {
+        // The first arrival of the cell is not earlier than its start.
+        let (from, to) = (cell_start(cell - horizon_ms), last + horizon_ms);
+        match ranges.last_mut() {
+            Some(range) if from <= cell_start(*range.end()) + CELL_MS => {
+                *range = *range.start()..=to.max(*range.end());
+            }
+            _ => ranges.push(from..=to),
+        }
+    }
+    ranges
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::CELL_MS;
     use proptest::prelude::*;
 
     #[test]
@@ -132,14 +153,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_window_reaches_the_cell_of_every_row_within_the_horizon(
-            first in 0_i64..10 * CELL_MS, length in 0_i64..CELL_MS, horizon in 0_i64..4 * CELL_MS,
-            into_window in 0.0..=1.0,
+        fn the_window_reaches_the_cell_of_every_row_within_the_horizon_of_a_record(
+            arrivals in proptest::collection::vec(0_i64..1_000 * CELL_MS, 1..6), horizon in 0_i64..4 * CELL_MS,
+            of_record: prop::sample::Index, distance in -1.0..=1.0,
         ) {
-            let window = window_arrivals(first, first + length, horizon);
+            let window = window_arrivals(arrivals.iter().copied(), horizon);
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a point of a range")]
-            let row = first - horizon + ((length + 2 * horizon) as f64 * into_window) as i64;
-            prop_assert!(window.contains(&cell_start(row)));
+            let row = of_record.get(&arrivals) + (horizon as f64 * distance) as i64;
+            prop_assert!(window.iter().any(|range| range.contains(&cell_start(row))));
+            // In order, and no cell in two of them.
+            for pair in window.windows(2) {
+                prop_assert!(cell_start(*pair[0].end()) < cell_start(*pair[1].start()));
+            }
         }
+    }
+
+    #[test]
+    fn records_years_apart_have_windows_of_their_own() {
+        let year = 365 * 24 * 4 * CELL_MS;
+        assert_eq!(
+            window_arrivals([50 * year + 2, 0, 50 * year + 1, 50 * year], CELL_MS),
+            [
+                -CELL_MS..=CELL_MS,
+                50 * year - CELL_MS..=50 * year + 2 + CELL_MS
+            ]
+        );
     }
 }

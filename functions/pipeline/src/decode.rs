@@ -6,18 +6,21 @@
 
 mod aggregate;
 mod compression;
+mod kafka;
 mod kinesis;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 pub use compression::{MAX_INFLATED_BYTES, MAX_INFLATION};
+pub use kafka::kafka;
 pub use kinesis::kinesis;
 
 use crate::parse::Rejected;
 use compression::{Compression, Inflater};
 
-/// The records of one invocation: all of one stream and one shard, in the order in which the broker has them.
+/// Records of one invocation, all of one stream and one shard, in the order in which the broker has them. A Kinesis
+/// event is one batch, a Kafka event one for each of its partitions.
 #[derive(Debug)]
 pub struct Batch<'e> {
     /// Name of the stream or topic; empty when the batch is.
@@ -31,6 +34,8 @@ pub struct Batch<'e> {
     sent: Vec<u8>,
     /// The contents of the compressed payloads among it.
     inflated: Vec<u8>,
+    /// Partition keys that the envelope does not have as text.
+    keys: String,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,8 @@ enum PartitionKey<'e> {
     OfEnvelope(Cow<'e, str>),
     /// Where it lies in [`Batch::sent`]; known to be UTF-8.
     OfAggregate(Range<usize>),
+    /// Where it lies in [`Batch::keys`].
+    Kept(Range<usize>),
 }
 
 #[derive(Debug)]
@@ -67,7 +74,7 @@ pub struct Record<'b> {
     pub position: &'b str,
     /// The index of a user record in its aggregate, from 0; `None` outside of aggregates. The KCL's term.
     pub sub_sequence_number: Option<u32>,
-    /// The key by which the producer chose the shard.
+    /// The key by which the producer chose the shard; what of it is not UTF-8 is replaced.
     pub partition_key: &'b str,
     /// The broker's own time stamp, in milliseconds since the Unix epoch.
     pub arrival_ms: i64,
@@ -84,10 +91,21 @@ pub enum EnvelopeError {
     /// Not the JSON of a Kinesis event.
     #[error("the event is not a Kinesis batch: {0}")]
     NotKinesis(String),
+    /// Not the JSON of a Kafka event.
+    #[error("the event is not a Kafka batch: {0}")]
+    NotKafka(String),
+    /// Something is wrong with the records of a partition.
+    #[error("{partition}: {error}")]
+    Partition {
+        /// `<topic>-<partition>`, as the event names it.
+        partition: String,
+        /// What is wrong.
+        error: Box<EnvelopeError>,
+    },
     /// A field of a record breaks its form.
     #[error("record {index}: {field} is {value:?}, expected {expected}")]
     Field {
-        /// Index in `Records`, from 0.
+        /// Index in the list of records, from 0.
         index: usize,
         /// The field's name in the envelope.
         field: &'static str,
@@ -96,10 +114,10 @@ pub enum EnvelopeError {
         /// What it should hold.
         expected: &'static str,
     },
-    /// Lambda delivers one shard per invocation, and the answer can name positions of one shard only.
+    /// Positions of one shard mean nothing in another.
     #[error("record {index} is of shard {shard}, the batch is of {expected}")]
     MixedShards {
-        /// Index in `Records`, from 0.
+        /// Index in the list of records, from 0.
         index: usize,
         /// The shard (or stream) of that record.
         shard: String,
@@ -118,7 +136,14 @@ impl<'e> Batch<'e> {
             records: Vec::with_capacity(records),
             sent: Vec::with_capacity(bytes),
             inflated: Vec::new(),
+            keys: String::new(),
         }
+    }
+
+    fn keep_key(&mut self, key: &str) -> Range<usize> {
+        let start = self.keys.len();
+        self.keys.push_str(key);
+        start..self.keys.len()
     }
 
     /// How many records there are; a user record counts as one.
@@ -151,6 +176,7 @@ impl<'e> Batch<'e> {
                 PartitionKey::OfAggregate(key) => {
                     std::str::from_utf8(&self.sent[key.clone()]).unwrap_or_default()
                 }
+                PartitionKey::Kept(key) => &self.keys[key.clone()],
             },
             arrival_ms: entry.arrival_ms,
             sent,
@@ -182,4 +208,30 @@ impl<'e> Batch<'e> {
         }
         self.records.push(record);
     }
+}
+
+/// Last millisecond of the year 9999: a later one has no four-digit year to put into an object's name.
+const MAX_ARRIVAL_MS: i64 = 253_402_300_799_999;
+
+fn bad_field(
+    index: usize,
+    field: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> EnvelopeError {
+    EnvelopeError::Field {
+        index,
+        field,
+        value: value.chars().take(80).collect(),
+        expected,
+    }
+}
+
+fn first_line(error: &sonic_rs::Error) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -26,6 +26,9 @@ pub const QUARANTINE: &str = "quarantine/";
 /// Kinesis sequence numbers have up to 56 decimal digits; names pad to that, so that text order is number order.
 pub const KINESIS_POSITION_DIGITS: usize = 56;
 
+/// Kafka offsets are numbers of 63 bits: 19 decimal digits, padded to 20.
+pub const KAFKA_POSITION_DIGITS: usize = 20;
+
 /// The time grid over arrival time: 15 minutes, in milliseconds. It divides a day, so no cell crosses midnight.
 pub const CELL_MS: i64 = 15 * 60 * 1000;
 
@@ -39,7 +42,7 @@ pub fn cell_start(arrival_ms: i64) -> i64 {
 pub struct ObjectName {
     /// Stream or topic.
     pub stream: String,
-    /// Shard id or partition number.
+    /// Shard id or partition number; without a dot, by which it is told from a stream's name.
     pub shard: String,
     /// Start of the grid cell in which the rows arrived, in milliseconds since the Unix epoch.
     pub cell_start_ms: i64,
@@ -48,6 +51,12 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
+    /// Whether it is in the log of this very shard. A listing by a shard's prefix finds others too: the keys of topic
+    /// `a.1` begin like those of partition 1 of topic `a`.
+    pub fn is_of(&self, stream: &str, shard: &str) -> bool {
+        self.stream == stream && self.shard == shard
+    }
+
     /// Key of the row object under [`EVENTS`].
     pub fn events_key(&self) -> String {
         self.key(EVENTS)
@@ -242,6 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_continues_like_anothers_partition_has_names_of_its_own() {
+        // Topic `a`, partition 1, and topic `a.1`, partition 2: the second's keys begin with the first's prefix.
+        let of = |stream: &str, shard: &str| ObjectName {
+            stream: stream.into(),
+            shard: shard.into(),
+            ..name(NOON, 0)
+        };
+        let (one, other) = (of("a", "1"), of("a.1", "2"));
+        let range = &cell_ranges(EVENTS, "a", "1", &(NOON - 86_400_000..=NOON))[1];
+        assert!(other.events_key().starts_with(&range.prefix));
+        for name in [&one, &other] {
+            let read_back = ObjectName::of_events_key(&name.events_key());
+            assert_eq!(read_back.as_ref(), Some(name));
+        }
+        assert!(one.is_of("a", "1") && !other.is_of("a", "1"));
+    }
+
+    #[test]
     fn a_range_across_midnight_is_two_lists() {
         let midnight = NOON + 12 * 3_600_000;
         let ranges = cell_ranges(EVENTS, "s", "a", &(midnight - 1..=midnight + 1));
@@ -285,6 +312,26 @@ mod tests {
             let name = name(arrival_ms, commit);
             prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name.clone()));
             prop_assert_eq!(ObjectName::of_rollups_key(&name.rollups_key()), Some(name));
+        }
+
+        #[test]
+        fn keys_tell_any_two_partitions_of_any_two_topics_apart(
+            topics in ("[a1.]{1,4}", "[a1.]{1,4}"), partitions in (0_u32..12, 0_u32..12), commits in (0_u32..3, 0_u32..3)
+        ) {
+            let of = |stream: &str, partition: u32, commit| ObjectName {
+                stream: stream.to_owned(), shard: partition.to_string(), ..name(NOON, commit)
+            };
+            let (one, other) = (of(&topics.0, partitions.0, commits.0), of(&topics.1, partitions.1, commits.1));
+            prop_assert_eq!(one == other, one.events_key() == other.events_key());
+            prop_assert_eq!(ObjectName::of_events_key(&one.events_key()), Some(one.clone()));
+            let quarantine = |name: &ObjectName| {
+                let position = padded("7", KAFKA_POSITION_DIGITS);
+                quarantine_key(&name.stream, &name.shard, NOON, &position, &position)
+            };
+            prop_assert_eq!(
+                (one.stream == other.stream, one.shard == other.shard) == (true, true),
+                quarantine(&one) == quarantine(&other)
+            );
         }
 
         #[test]

@@ -24,6 +24,11 @@ fn hostile_envelopes_are_errors_or_batches_that_add_up() {
 }
 
 #[test]
+fn hostile_kafka_envelopes_are_errors_or_batches_that_add_up() {
+    replay("kafka_envelope", checks::kafka_envelope);
+}
+
+#[test]
 fn hostile_payloads_are_rejected_or_events_of_the_contract() {
     replay("record", checks::record);
 }

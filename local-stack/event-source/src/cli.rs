@@ -7,7 +7,7 @@ use event_source::mapping::Parameters;
 use event_source::on_failure::Destination;
 use event_source::redrive::Address;
 
-/// Lambda's event source mapping for Kinesis, and the Runtime API behind it, on one machine.
+/// Lambda's event source mappings for Kinesis and Kafka, and the Runtime API behind them, on one machine.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -17,12 +17,14 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Read a stream and invoke the function with batches of its records, until SIGTERM or SIGINT.
+    /// Read a stream or a topic and invoke the function with batches of its records, until SIGTERM or SIGINT.
     Run(Box<RunArguments>),
     /// Invoke the function again with batches that were given up to an S3 bucket.
     ///
     /// Once each, one at a time, by shard and position. Exits with 0 when all are done, and with 1 when one is not.
     Redrive(RedriveArguments),
+    /// Make a topic with the broker's time stamps, or check that it has them
+    Topic(TopicArguments),
     /// Companion of `run`: kills the processes noted on standard input when that ends
     #[command(hide = true)]
     Reap,
@@ -32,8 +34,22 @@ pub(crate) enum Command {
 #[derive(clap::Args)]
 pub(crate) struct RunArguments {
     /// Stream to read
-    #[arg(long, env = "TRIBUTARY_STREAM")]
-    pub(crate) stream: String,
+    #[arg(long, env = "TRIBUTARY_STREAM", required_unless_present = "topic")]
+    pub(crate) stream: Option<String>,
+    /// Topic to read instead of a stream
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+    #[command(flatten)]
+    pub(crate) brokers: BrokerArguments,
+    /// Consumer group that has the topic's checkpoints (`ConsumerGroupId`)
+    #[arg(long, default_value = "tributary", value_name = "GROUP")]
+    pub(crate) consumer_group: String,
+    /// Members of the consumer group, each with one batch in flight (`MinimumPollers`)
+    #[arg(long, default_value_t = 1, value_name = "POLLERS", value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) pollers: u16,
+    /// Retry only the records that a partial answer reports, instead of everything from the lowest of a partition on
+    #[arg(long)]
+    pub(crate) retry_only_reported: bool,
     /// Directory of checkpoints.json; one running instance each
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state: PathBuf,
@@ -55,7 +71,7 @@ pub(crate) struct RunArguments {
         allow_negative_numbers = true
     )]
     pub(crate) maximum_batching_window_in_seconds: i64,
-    /// Batches in flight per shard (1 to 10)
+    /// Batches in flight per shard (1 to 10); of streams only
     #[arg(
         long,
         default_value_t = 1,
@@ -87,6 +103,37 @@ pub(crate) struct RunArguments {
     /// Where given-up batches go: an SQS queue's ARN or URL, or an S3 bucket's ARN [default: discarded]
     #[arg(long, value_name = "ARN_OR_URL")]
     pub(crate) on_failure_destination: Option<Destination>,
+}
+
+/// How the brokers of a topic are reached.
+#[derive(clap::Args)]
+pub(crate) struct BrokerArguments {
+    /// Brokers of the topic to begin with
+    #[arg(
+        long,
+        env = "TRIBUTARY_BROKERS",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT,..."
+    )]
+    pub(crate) brokers: String,
+    /// A property of librdkafka; may be repeated. TLS and SASL need a build with `--features tls`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) property: Vec<(String, String)>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TopicArguments {
+    /// Name of the topic
+    #[arg(long)]
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) brokers: BrokerArguments,
+    /// Partitions of a new topic
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) partitions: i32,
+    /// Replicas of a new topic's partitions
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) replicas: i32,
 }
 
 /// How the function's execution environments are made.

@@ -11,6 +11,21 @@ use uuid::Uuid;
 use crate::record::{Millis, Record, SequenceNumber};
 use crate::shard::{Condition, MAXIMUM_PAYLOAD_BYTES};
 
+/// A batch that was given up, as a destination takes it.
+pub trait GivenUpBatch {
+    /// Where it came from, for the log.
+    fn name(&self) -> &str;
+
+    /// The JSON document that Lambda sends: with the whole event as a string for S3, without it for SQS.
+    ///
+    /// # Panics
+    /// When there are no records.
+    fn invocation_record(&self, payload: Option<&str>) -> String;
+
+    /// The key of its object in a bucket. `mapping`: the mapping's identity; `random` keeps keys apart.
+    fn object_key(&self, mapping: Uuid, random: Uuid) -> String;
+}
+
 /// The facts of one batch that was given up.
 #[derive(Debug)]
 pub struct Discarded<'a> {
@@ -53,19 +68,29 @@ struct InvocationRecord<'a> {
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestContext<'a> {
-    request_id: Uuid,
-    function_arn: &'a str,
-    condition: String,
-    approximate_invoke_count: u32,
+pub(crate) struct RequestContext<'a> {
+    pub(crate) request_id: Uuid,
+    pub(crate) function_arn: &'a str,
+    pub(crate) condition: String,
+    pub(crate) approximate_invoke_count: u32,
 }
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ResponseContext {
+pub(crate) struct ResponseContext {
     status_code: u16,
     executed_version: &'static str,
     function_error: &'static str,
+}
+
+impl ResponseContext {
+    pub(crate) fn of_an_error() -> Self {
+        Self {
+            status_code: 200,
+            executed_version: "$LATEST",
+            function_error: "Unhandled",
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,12 +109,12 @@ struct KinesisBatchInfo<'a> {
     stream_arn: &'a str,
 }
 
-impl Discarded<'_> {
-    /// The JSON document that Lambda sends: with the whole event as a string for S3, without it for SQS.
-    ///
-    /// # Panics
-    /// When there are no records.
-    pub fn invocation_record(&self, payload: Option<&str>) -> String {
+impl GivenUpBatch for Discarded<'_> {
+    fn name(&self) -> &str {
+        self.shard
+    }
+
+    fn invocation_record(&self, payload: Option<&str>) -> String {
         let (first, last) = (&self.records[0], &self.records[self.records.len() - 1]);
         let record = InvocationRecord {
             request_context: RequestContext {
@@ -98,11 +123,7 @@ impl Discarded<'_> {
                 condition: self.condition.to_string(),
                 approximate_invoke_count: self.invocations,
             },
-            response_context: ResponseContext {
-                status_code: 200,
-                executed_version: "$LATEST",
-                function_error: "Unhandled",
-            },
+            response_context: ResponseContext::of_an_error(),
             version: "1.0",
             timestamp: iso(self.at),
             kinesis_batch_info: KinesisBatchInfo {
@@ -120,21 +141,22 @@ impl Discarded<'_> {
     }
 
     /// `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random UUID>`
-    pub fn object_key(&self, mapping: Uuid, random: Uuid) -> String {
-        let at = timestamp(self.at);
-        format!(
-            "aws/lambda/{mapping}/{}/{}-{random}",
-            self.shard,
-            at.strftime("%Y/%m/%d/%Y-%m-%dT%H.%M.%S")
-        )
+    fn object_key(&self, mapping: Uuid, random: Uuid) -> String {
+        let (shard, at) = (self.shard, time_of_key(self.at));
+        format!("aws/lambda/{mapping}/{shard}/{at}-{random}")
     }
+}
+
+/// `YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS`
+pub(crate) fn time_of_key(at: Millis) -> impl std::fmt::Display {
+    timestamp(at).strftime("%Y/%m/%d/%Y-%m-%dT%H.%M.%S")
 }
 
 fn timestamp(millis: Millis) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn iso(millis: Millis) -> String {
+pub(crate) fn iso(millis: Millis) -> String {
     format!("{:.3}", timestamp(millis))
 }
 

@@ -10,11 +10,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use aws_smithy_http_client::tls;
 use clap::Parser as _;
-use event_source::checkpoint::StateDirectory;
+use event_source::checkpoint::{CheckpointStore, StateDirectory};
 use event_source::environment::{FunctionLog, FunctionSettings};
 use event_source::function::Function;
+use event_source::kafka;
+use event_source::kafka::envelope::Envelope;
+use event_source::kafka::poller::PartialRetry;
 use event_source::kinesis::Stream;
-use event_source::mapping::Mapping;
+use event_source::mapping::{Mapping, StartingPosition};
 use event_source::metrics::Metrics;
 use event_source::on_failure::OnFailure;
 use event_source::reaper::{Reaper, reap};
@@ -23,12 +26,16 @@ use event_source::run::{EventSource, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::cli::{Cli, Command, FunctionArguments, RedriveArguments, RunArguments};
+use crate::cli::{
+    BrokerArguments, Cli, Command, FunctionArguments, RedriveArguments, RunArguments,
+    TopicArguments,
+};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => carry_out(start(*arguments)),
         Command::Redrive(arguments) => carry_out(redrive(arguments)),
+        Command::Topic(arguments) => carry_out(provision(arguments)),
         Command::Reap => {
             reap(std::io::stdin().lock());
             ExitCode::SUCCESS
@@ -75,31 +82,97 @@ async fn start(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let state = StateDirectory::lock(&arguments.state)?;
     let config = aws_configuration().await;
     let region = region(&config)?;
-    let endpoint = config.endpoint_url().unwrap_or("AWS").to_owned();
     let settings = function_settings(&arguments.function, &region, &arguments.state)?;
+    let cloudwatch = arguments
+        .metrics
+        .then(|| aws_sdk_cloudwatch::Client::new(&config));
+    if arguments.topic.is_some() {
+        let source = of_topic(&arguments, mapping, state, settings, &config).await?;
+        kafka::run::run(source, cloudwatch, stop_signal()?).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let endpoint = config.endpoint_url().unwrap_or("AWS");
     let client = aws_sdk_kinesis::Client::new(&config);
-    let stream = Stream::find(client, &arguments.stream, &endpoint).await?;
+    let stream = arguments.stream.as_deref().context("no --stream")?;
+    let stream = Stream::find(client, stream, endpoint).await?;
     let checkpoints = state.load(&stream.name, stream.created)?;
-    let on_failure = match &arguments.on_failure_destination {
-        None => None,
-        Some(destination) => {
-            Some(OnFailure::find(destination, &config, checkpoints.current().uuid).await?)
-        }
-    };
     let source = EventSource {
         mapping,
         stream,
         role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", settings.name),
         metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
         function: Function::new(settings),
-        on_failure,
+        on_failure: on_failure(&arguments, &config, &checkpoints).await?,
         checkpoints,
         region,
     };
-    let cloudwatch = arguments
-        .metrics
-        .then(|| aws_sdk_cloudwatch::Client::new(&config));
     run(source, cloudwatch, stop_signal()?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn on_failure(
+    arguments: &RunArguments,
+    config: &aws_config::SdkConfig,
+    checkpoints: &CheckpointStore,
+) -> anyhow::Result<Option<OnFailure>> {
+    let Some(destination) = &arguments.on_failure_destination else {
+        return Ok(None);
+    };
+    let mapping = checkpoints.current().uuid;
+    Ok(Some(OnFailure::find(destination, config, mapping).await?))
+}
+
+/// "When you configure both infinite retries and an on-failure destination, Lambda automatically applies a maximum of
+/// 10 retry attempts" (developer guide, "Configuring error handling controls for Kafka event sources").
+const RETRIES_BEFORE_A_DESTINATION: u32 = 10;
+
+async fn of_topic(
+    arguments: &RunArguments,
+    mut mapping: Mapping,
+    state: StateDirectory,
+    settings: FunctionSettings,
+    config: &aws_config::SdkConfig,
+) -> anyhow::Result<kafka::run::EventSource> {
+    if mapping.parallelization_factor != 1 {
+        bail!("ParallelizationFactor is of streams only: a topic has --pollers");
+    }
+    if let StartingPosition::AtTimestamp(_) = mapping.starting_position {
+        bail!("StartingPosition AT_TIMESTAMP is of streams only here");
+    }
+    if arguments.on_failure_destination.is_some() {
+        mapping
+            .maximum_retry_attempts
+            .get_or_insert(RETRIES_BEFORE_A_DESTINATION);
+    }
+    let topic = arguments.topic.as_deref().unwrap_or_default();
+    let BrokerArguments { brokers, property } = &arguments.brokers;
+    // A topic made anew under the same name has a group without offsets.
+    let checkpoints = state.load(topic, 0)?;
+    Ok(kafka::run::EventSource {
+        mapping,
+        partial_retry: if arguments.retry_only_reported {
+            PartialRetry::OnlyReported
+        } else {
+            PartialRetry::FromLowest
+        },
+        config: kafka::topic::client_config(brokers, property),
+        brokers: brokers.clone(),
+        consumer_group: arguments.consumer_group.clone(),
+        pollers: arguments.pollers.into(),
+        metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
+        function: Function::new(settings),
+        on_failure: on_failure(arguments, config, &checkpoints).await?,
+        checkpoints,
+        envelope: Envelope::new(topic, brokers),
+    })
+}
+
+async fn provision(arguments: TopicArguments) -> anyhow::Result<ExitCode> {
+    let BrokerArguments { brokers, property } = &arguments.brokers;
+    let config = kafka::topic::client_config(brokers, property);
+    let (topic, partitions) = (&arguments.topic, arguments.partitions);
+    let made = kafka::topic::provision(&config, topic, partitions, arguments.replicas).await?;
+    tracing::info!(topic, made, "the topic has the broker's time stamps");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,8 +32,8 @@ pub struct Invocation {
     pub error: bool,
     /// From the delivery of the event to its end.
     pub duration: Duration,
-    /// Age of the batch's last record when it was delivered, in milliseconds.
-    pub iterator_age_ms: i64,
+    /// Age of the batch's last record when it was delivered, in milliseconds; Lambda publishes it for Kinesis only.
+    pub iterator_age_ms: Option<i64>,
 }
 
 /// Gathers values until they are published.
@@ -61,7 +61,6 @@ impl Metrics {
             (Metric::Invocations, 1.0),
             (Metric::Errors, f64::from(u8::from(invocation.error))),
             (Metric::Duration, invocation.duration.as_secs_f64() * 1000.0),
-            (Metric::IteratorAge, invocation.iterator_age_ms as f64),
             (Metric::InvokedEventCount, invocation.records as f64),
             (
                 Metric::FailedInvokeEventCount,
@@ -71,6 +70,15 @@ impl Metrics {
             (Metric::DroppedEventCount, 0.0),
             (Metric::OnFailureDestinationDeliveredEventCount, 0.0),
         ]);
+        if let Some(age) = invocation.iterator_age_ms {
+            self.gather(&[(Metric::IteratorAge, age as f64)]);
+        }
+    }
+
+    /// Notes how far a topic's consumers are behind.
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+    pub fn offset_lag(&self, lag: i64) {
+        self.gather(&[(Metric::OffsetLag, lag as f64)]);
     }
 
     /// Notes records that were given up, to a destination or not.
@@ -177,7 +185,7 @@ mod tests {
             failed_records: 0,
             error: false,
             duration: Duration::from_micros(12_500),
-            iterator_age_ms: 800,
+            iterator_age_ms: Some(800),
         };
         metrics.invoked(&invocation);
         metrics.invoked(&Invocation {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::ByteStream;
 use uuid::Uuid;
 
-use crate::invocation_record::Discarded;
+use crate::invocation_record::GivenUpBatch;
 use crate::kinesis::explain;
 
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
@@ -119,11 +119,11 @@ impl OnFailure {
     }
 
     /// Delivers, and does not give up: the records have no other place.
-    pub async fn deliver(&self, discarded: &Discarded<'_>, payload: impl Fn() -> Vec<u8>) {
+    pub async fn deliver(&self, discarded: &impl GivenUpBatch, payload: impl Fn() -> Vec<u8>) {
         let mut wait = Duration::from_millis(500);
         while let Err(reason) = self.try_deliver(discarded, &payload).await {
             tracing::warn!(
-                shard = discarded.shard,
+                of = discarded.name(),
                 next_in_ms = wait.as_millis(),
                 "the on-failure destination did not take a batch: {reason}"
             );
@@ -134,7 +134,7 @@ impl OnFailure {
 
     async fn try_deliver(
         &self,
-        discarded: &Discarded<'_>,
+        discarded: &impl GivenUpBatch,
         payload: impl Fn() -> Vec<u8>,
     ) -> Result<(), String> {
         match self {

@@ -27,10 +27,10 @@ use crate::on_failure::OnFailure;
 use crate::record::{Millis, Record, SequenceNumber};
 use crate::shard::{Action, Batch, Condition, Outcome, Shard};
 
-const SAVE_INTERVAL: Duration = Duration::from_millis(250);
+pub(crate) const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// Invocations in flight may end within this after a stop was asked for.
-const STOP_BOUND: Duration = Duration::from_secs(15);
+pub(crate) const STOP_BOUND: Duration = Duration::from_secs(15);
 
 /// Everything that the tasks share.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct EventSource {
 }
 
 /// The wall clock, for the pure state machine.
-fn now() -> Millis {
+pub(crate) fn now() -> Millis {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -320,7 +320,7 @@ impl ShardTask {
                     Outcome::Answered(Answer::Success | Answer::PartialFrom(_))
                 ),
                 duration,
-                iterator_age_ms: records.last().map_or(0, |last| delivered_at - last.arrival),
+                iterator_age_ms: records.last().map(|last| delivered_at - last.arrival),
             });
             Done::Invoked(sub_shard, request_id, outcome)
         });

@@ -15,8 +15,8 @@ use crate::shard::Outcome;
 pub const MAXIMUM_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// Wait before the first retry; doubled for each further one in a row that made no progress.
-const FIRST_BACK_OFF: Millis = 200;
-const LONGEST_BACK_OFF: Millis = 10_000;
+pub(crate) const FIRST_BACK_OFF: Millis = 200;
+pub(crate) const LONGEST_BACK_OFF: Millis = 10_000;
 
 /// Why records were given up. Displayed as Lambda writes it into an invocation record (`requestContext.condition`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Condition {
     RecordAgeExceeded,
     /// A single record exceeds the limit of an invocation's payload and can never be invoked.
     InvokePayloadSizeExceeded,
+    /// The same of a Kafka record, for which Lambda has a word of its own.
+    MaximumPayloadSizeExceeded,
 }
 
 impl fmt::Display for Condition {

@@ -1,6 +1,7 @@
 //! Where records go.
 
 pub mod kinesis;
+pub mod redpanda;
 pub mod stdout;
 
 use crate::generate::{Expected, Record};
@@ -12,6 +13,8 @@ use crate::totals::Totals;
 pub enum Sink {
     /// A Kinesis data stream.
     Kinesis(kinesis::Kinesis),
+    /// A topic.
+    Redpanda(redpanda::Redpanda),
     /// Standard output, one payload a line.
     Stdout(stdout::Stdout),
 }
@@ -22,6 +25,7 @@ impl Sink {
     pub async fn deliver(&self, batch: Vec<Record>, totals: &Totals) -> Vec<(Expected, Position)> {
         match self {
             Self::Kinesis(kinesis) => kinesis.deliver(batch, totals).await,
+            Self::Redpanda(redpanda) => redpanda.deliver(batch, totals).await,
             Self::Stdout(stdout) => stdout.deliver(&batch, totals),
         }
     }
@@ -29,7 +33,7 @@ impl Sink {
     /// How many batches may be under way at once, of the number asked for: standard output keeps its order.
     pub fn in_flight(&self, asked: usize) -> usize {
         match self {
-            Self::Kinesis(_) => asked,
+            Self::Kinesis(_) | Self::Redpanda(_) => asked,
             Self::Stdout(_) => 1,
         }
     }

@@ -76,6 +76,26 @@ pub fn event(records: &[Record]) -> Vec<u8> {
     format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
 }
 
+/// The Lambda event that delivers the records of each `(topic, partition)`.
+pub fn kafka_event(partitions: &[(&str, u32, &[Record])]) -> Vec<u8> {
+    let list = |(topic, partition, records): &(&str, u32, &[Record])| {
+        let records: Vec<String> = records
+            .iter()
+            .map(|Record { position, arrival_ms, payload }| {
+                let value = base64_simd::STANDARD.encode_to_string(payload);
+                format!(
+                    r#"{{"topic":"{topic}","partition":{partition},"offset":{position},"timestamp":{arrival_ms},"timestampType":"LOG_APPEND_TIME","key":"ZA==","value":"{value}","headers":[]}}"#
+                )
+            })
+            .collect();
+        format!(r#""{topic}-{partition}":[{}]"#, records.join(","))
+    };
+    let partitions: Vec<_> = partitions.iter().map(list).collect();
+    let partitions = partitions.join(",");
+    format!(r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":"b:9092","records":{{{partitions}}}}}"#)
+        .into_bytes()
+}
+
 /// The ancestors of every shard of a stream, or why nobody can say.
 #[derive(Clone, Debug)]
 pub struct Ancestors(pub Result<Vec<String>, &'static str>);

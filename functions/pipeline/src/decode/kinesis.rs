@@ -11,7 +11,8 @@ use sonic_rs::LazyValue;
 
 use super::aggregate;
 use super::compression::Inflater;
-use super::{Batch, Entry, EnvelopeError, PartitionKey, Payload};
+use super::{Batch, Entry, EnvelopeError, MAX_ARRIVAL_MS, PartitionKey, Payload};
+use super::{bad_field, first_line};
 use crate::layout;
 
 #[derive(Deserialize)]
@@ -76,20 +77,6 @@ impl<'e> KinesisRecord<'e> {
             bad_field(index, "approximateArrivalTimestamp", arrival, form)
         })?;
         Ok((self.sequence_number, arrival_ms))
-    }
-}
-
-fn bad_field(
-    index: usize,
-    field: &'static str,
-    value: &str,
-    expected: &'static str,
-) -> EnvelopeError {
-    EnvelopeError::Field {
-        index,
-        field,
-        value: value.chars().take(80).collect(),
-        expected,
     }
 }
 
@@ -197,9 +184,6 @@ fn is_sequence_number(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Last millisecond of the year 9999: a later one has no four-digit year to put into an object's name.
-const MAX_ARRIVAL_MS: i64 = 253_402_300_799_999;
-
 /// Seconds with a decimal fraction, as JSON text, to whole milliseconds, without a detour over binary fractions.
 ///
 /// `aws_lambda_events` 1.2.1 reads the fraction as a count of milliseconds (`.5` → 5 ms), which is why it is not
@@ -236,15 +220,6 @@ fn arrival_ms(text: &str) -> Option<i64> {
 }
 
 /// sonic-rs appends an excerpt of the input to its messages; payloads do not belong into logs.
-fn first_line(error: &sonic_rs::Error) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
 #[cfg(test)]
 #[path = "kinesis_tests.rs"]
 mod tests;
