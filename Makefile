@@ -100,7 +100,7 @@ bench: ## the function and two Python peers on one batch of 10,000 records, as r
 	@BENCH_EVENT=$(bench_event) $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
 
 .PHONY: simulate
-simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole trace
+simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole traces
 	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),100000)) cargo test --locked --quiet -p ingest --test simulation \
 		-- --nocapture every_accepted_event
 
