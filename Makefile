@@ -14,12 +14,12 @@ local := $(is_set_up) && $(env) && PYTHONPATH=local-stack $(lake) -m tributary_l
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-19s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##### The pipeline on this machine
 
 .PHONY: demo setup services up down status logs produce report validate verify
-demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run; BROKER=redpanda has a topic instead of a stream)
+demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run, BROKER=redpanda takes a topic)
 	@started=$$(date +%s); $(set_up) && $(local) demo --started-at "$$started" $(if $(SEED),--seed $(SEED))
 
 setup: ## check the prerequisites and install and build everything that is locked, under .local/ and target/
@@ -54,9 +54,9 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 
 ##### Checks
 
-.PHONY: test lint format unit spark-test stack-test end-to-end deny bench
-test: ## everything below in one go, with the time of each part: lint, unit, spark-test, stack-test, end-to-end
-	@local-stack/parts.sh setup lint unit spark-test stack-test end-to-end
+.PHONY: test lint format unit spark-test stack-test end-to-end end-to-end-redpanda deny bench
+test: ## everything below in one go, with the time of each part: lint, unit, spark-test, stack-test, both end-to-end runs
+	@local-stack/parts.sh setup lint unit spark-test stack-test end-to-end end-to-end-redpanda
 
 lint: ## formatting and lints of Rust, Python and shell; warnings are errors
 	@local-stack/set-up.sh build
@@ -85,6 +85,9 @@ stack-test: ## tests of the local stack's orchestration
 
 end-to-end: ## the demo's path with few events on a stack of its own, function and event source killed in mid-run
 	@$(set_up) && $(local) end-to-end $(if $(SEED),--seed $(SEED))
+
+end-to-end-redpanda: ## the same over a topic instead of a stream
+	@$(MAKE) end-to-end BROKER=redpanda $(if $(SEED),SEED=$(SEED))
 
 deny: ## licences, advisories, sources of the Rust dependencies; needs cargo-deny and network
 	cargo deny --locked check

@@ -173,7 +173,10 @@ mod tests {
         let year = 365 * 24 * 4 * CELL_MS;
         assert_eq!(
             window_arrivals([50 * year + 2, 0, 50 * year + 1, 50 * year], CELL_MS),
-            [-CELL_MS..=CELL_MS, 50 * year - CELL_MS..=50 * year + 2 + CELL_MS]
+            [
+                -CELL_MS..=CELL_MS,
+                50 * year - CELL_MS..=50 * year + 2 + CELL_MS
+            ]
         );
     }
 }

@@ -78,8 +78,8 @@ impl<'de: 'e, 'e> Visitor<'de> for PartitionsVisitor<'e> {
 /// # Errors
 /// [`EnvelopeError`] when the event is not one that Lambda makes.
 pub fn kafka(event: &[u8]) -> Result<Vec<Batch<'_>>, EnvelopeError> {
-    let event: KafkaEvent = sonic_rs::from_slice(event)
-        .map_err(|error| EnvelopeError::NotKafka(first_line(&error)))?;
+    let event: KafkaEvent =
+        sonic_rs::from_slice(event).map_err(|error| EnvelopeError::NotKafka(first_line(&error)))?;
     if !["aws:kafka", "SelfManagedKafka"].contains(&event.event_source) {
         let source: String = event.event_source.chars().take(80).collect();
         return Err(EnvelopeError::NotKafka(format!(
@@ -120,7 +120,11 @@ fn batch_of<'e>(
         return Ok(None);
     };
     let (topic, partition) = first.source(0)?;
-    if name.strip_prefix(topic).and_then(|rest| rest.strip_prefix('-')) != Some(partition) {
+    if name
+        .strip_prefix(topic)
+        .and_then(|rest| rest.strip_prefix('-'))
+        != Some(partition)
+    {
         return Err(first.of_other_partition(0, name));
     }
     let encoded_bytes: usize = records
