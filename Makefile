@@ -15,12 +15,12 @@ local := $(is_set_up) && $(env) && PYTHONPATH=local-stack $(lake) -m tributary_l
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-19s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##### The pipeline on this machine
 
 .PHONY: demo setup services up down status logs produce report validate verify
-demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run; BROKER=redpanda has a topic instead of a stream)
+demo: ## from nothing to the verified report: set up, start, send events, wait, report, verify (SEED=n repeats a run, BROKER=redpanda takes a topic)
 	@started=$$(date +%s); $(set_up) && $(local) demo --started-at "$$started" $(if $(SEED),--seed $(SEED))
 
 setup: ## check the prerequisites and install and build everything that is locked, under .local/ and target/
@@ -68,9 +68,9 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 
 ##### Checks
 
-.PHONY: test lint format unit spark-test stack-test grafana-test end-to-end chaos deny bench
-test: ## everything below in one go, with the time of each part: lint, unit, spark-test, stack-test, grafana-test, cdk-test, test-deploy, end-to-end
-	@local-stack/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end
+.PHONY: test lint format unit spark-test stack-test grafana-test end-to-end end-to-end-redpanda chaos deny bench
+test: ## everything below in one go, with the time of each part
+	@local-stack/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end end-to-end-redpanda
 
 lint: ## formatting and lints of Rust, Python and shell; warnings are errors
 	@local-stack/set-up.sh build
@@ -114,6 +114,9 @@ grafana-test: ## dashboards and alarms as code: lints, drift, tests
 end-to-end: ## the demo's path with few events on a stack of its own, function and event source killed in mid-run
 	@$(set_up) && $(local) end-to-end $(if $(SEED),--seed $(SEED))
 
+end-to-end-redpanda: ## the same over a topic instead of a stream
+	@$(MAKE) end-to-end BROKER=redpanda $(if $(SEED),SEED=$(SEED))
+
 chaos: ## minutes of kills, freezes and S3 faults on a stack of its own, then the account (MINUTES=3 SEED=n WITHOUT=kinds)
 	@$(set_up) && $(local) chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(foreach kind,$(WITHOUT),--without $(kind))
@@ -150,7 +153,7 @@ bench-window: ## what a cold start reads: the window of 200 objects with 5,000 i
 	@$(env) && cargo run --release --locked --quiet -p ingest --example rebuild_window
 
 .PHONY: simulate
-simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole trace
+simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole traces
 	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),100000)) cargo test --locked --quiet -p ingest --test simulation \
 		-- --nocapture every_accepted_event
 

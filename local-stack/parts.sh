@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 table=
 total=0
 row() { # name, seconds
-    table+=$(printf '  %-12s %5d s' "$1" "$2")$'\n'
+    table+=$(printf '  %-19s %5d s' "$1" "$2")$'\n'
 }
 
 for verb in "$@"; do

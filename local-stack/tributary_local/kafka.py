@@ -99,7 +99,9 @@ class KafkaProcess:
 
     def _format(self, properties: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java("kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", properties)
+        # With the sign: an id may begin with a hyphen.
+        identity = f"--cluster-id={cluster}"
+        command = self._java("kafka.tools.StorageTool", "format", identity, "--config", properties)
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise Failure("Kafka's storage could not be formatted", (result.stderr or result.stdout).strip())

@@ -110,10 +110,10 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
         let batches = decode::kafka(event)?;
         let batches: Vec<&Batch> = batches.iter().collect();
         let windows = self.windows.of_shards(&batches);
-        let carried = batches
-            .iter()
-            .zip(windows)
-            .map(|(batch, window)| self.carrier.carry(batch, window, deadline));
+        let mut carried = Vec::with_capacity(batches.len());
+        for (batch, window) in batches.iter().zip(windows) {
+            carried.push(self.carrier.carry(batch, window, deadline));
+        }
         Ok(futures::stream::iter(carried)
             .buffered(CONCURRENT_PARTITIONS)
             .collect()

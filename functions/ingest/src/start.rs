@@ -77,16 +77,13 @@ pub async fn kafka() -> Result<(), lambda_runtime::Error> {
     serve(&config, &aws, Roots, handle, answer).await
 }
 
-async fn serve<G: Lineage, A: Serialize>(
+async fn serve<G: Lineage + Sync, A: Serialize>(
     config: &Config,
     aws: &SdkConfig,
     lineage: G,
     handle: impl AsyncFn(&mut Handler<S3, G>, &[u8], Instant) -> Result<Vec<Outcome>, EnvelopeError>,
     answer: impl Fn(&[Outcome]) -> Result<A, lambda_runtime::Error>,
-) -> Result<(), lambda_runtime::Error>
-where
-    G: Sync,
-{
+) -> Result<(), lambda_runtime::Error> {
     let cloudwatch = config.metrics.then(|| aws_sdk_cloudwatch::Client::new(aws));
     let settings = Settings {
         filter: Filter {

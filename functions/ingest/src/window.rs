@@ -225,7 +225,7 @@ impl Window {
             let ranges = ranges.iter().flat_map(|starts| {
                 layout::cell_ranges(layout::ROLLUPS, &self.stream, shard, starts)
             });
-            for range in ranges {
+            for range in ranges.collect::<Vec<_>>() {
                 let objects = lake.list(&range).await?;
                 let names = objects
                     .iter()
@@ -261,7 +261,7 @@ async fn list(
     let ranges = arrivals
         .iter()
         .flat_map(|arrivals| layout::cell_ranges(layout::EVENTS, stream, shard, arrivals));
-    for range in ranges {
+    for range in ranges.collect::<Vec<_>>() {
         let objects = lake.list(&range).await?.into_iter();
         listed.extend(objects.filter_map(|object| {
             let name = ObjectName::of_events_key(&object.key)?;

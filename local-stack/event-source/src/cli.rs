@@ -32,6 +32,7 @@ pub(crate) enum Command {
 
 /// Parameters have the names, ranges and meanings of AWS's `CreateEventSourceMapping`.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct RunArguments {
     /// Stream to read
     #[arg(long, env = "TRIBUTARY_STREAM", required_unless_present = "topic")]

@@ -185,7 +185,7 @@ fn with_only_the_reported_offsets_a_later_one_may_be_done_and_is_not_committed_b
 #[test]
 fn an_answer_that_reports_everything_is_a_failure() {
     let mut bench = Bench::new(FROM_LOWEST, |parameters| {
-        parameters.maximum_retry_attempts = 0
+        parameters.maximum_retry_attempts = 0;
     });
     bench.push(&[(0, 1), (1, 1)]);
     bench.actions();
@@ -244,7 +244,7 @@ fn records_that_are_too_old_are_given_up_before_the_younger_ones_of_their_partit
 #[test]
 fn a_function_that_does_not_start_uses_up_no_retry() {
     let mut bench = Bench::new(FROM_LOWEST, |parameters| {
-        parameters.maximum_retry_attempts = 0
+        parameters.maximum_retry_attempts = 0;
     });
     bench.push(&[(0, 1)]);
     bench.actions();

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use event_source::envelope::Envelope;
-use event_source::invocation_record::{Discarded, GivenUpBatch};
+use event_source::invocation_record::{Discarded, GivenUpBatch as _};
 use event_source::record::{Record, SequenceNumber};
 use event_source::shard::Condition;
 use nix::sys::signal::{Signal, kill};

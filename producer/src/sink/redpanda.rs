@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use events::Reason;
 use futures::future::join_all;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -156,7 +157,7 @@ impl Redpanda {
         let mut given_up = 0;
         for (record, report) in batch.iter().zip(reports) {
             match report {
-                Ok(position) => acknowledged.push((record.expected, position)),
+                Ok(position) => acknowledged.push((of_topic(record.expected), position)),
                 Err(error) => {
                     given_up += 1;
                     let error = self.last_error.behind(&error.to_string());
@@ -183,5 +184,48 @@ impl Redpanda {
             shard: delivery.partition.to_string(),
             sequence_number: delivery.offset.to_string(),
         })
+    }
+}
+
+/// Aggregates of the Kinesis Producer Library are undone in a stream only: a corrupt one in a topic is a payload like
+/// any other, and its first bytes are not UTF-8.
+fn of_topic(expected: Expected) -> Expected {
+    let reason = match expected.reason {
+        Some(Reason::CorruptAggregate) => Some(Reason::InvalidUtf8),
+        other => other,
+    };
+    Expected { reason, ..expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::{Generator, Settings, Shares};
+    use jiff::Timestamp;
+
+    #[test]
+    fn what_must_become_of_a_record_in_a_topic_is_what_the_pipeline_makes_of_it() {
+        let mut generator = Generator::new(&Settings {
+            seed: 1,
+            devices: 10,
+            shares: Shares {
+                duplicates: 0.0,
+                malformed: 1.0,
+                late: 0.0,
+                outliers: 0.0,
+                test_events: 0.0,
+            },
+        });
+        let mut aggregates = 0;
+        for _ in 0..500 {
+            let record = generator.next_record(Timestamp::UNIX_EPOCH);
+            if record.expected.reason == Some(Reason::CorruptAggregate) {
+                aggregates += 1;
+                let parsed = pipeline::parse::parse(&record.payload, 0);
+                let reason = parsed.expect_err("rejected").reason;
+                assert_eq!(of_topic(record.expected).reason, Some(reason));
+            }
+        }
+        assert!(aggregates > 0);
     }
 }

@@ -22,7 +22,7 @@ use super::stream::{START_MS, Stream};
 use super::{Trace, invariants};
 
 /// Virtual time after which a run is stuck.
-const PATIENCE: Duration = Duration::from_hours(48);
+pub const PATIENCE: Duration = Duration::from_hours(48);
 
 /// Delivers the whole stream, perhaps once more, or by two event sources at once; then what was given up. Says whether
 /// nothing was.

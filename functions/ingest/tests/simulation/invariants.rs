@@ -20,7 +20,6 @@ pub fn of_answer(
     batch: &Batch,
     answer: &Answer,
 ) -> Result<(), String> {
-    let contents = lake.contents();
     let from = match answer {
         Answer::PartialFrom(from) => Some(from.clone()),
         _ => None,
@@ -29,7 +28,18 @@ pub fn of_answer(
         .records()
         .iter()
         .take_while(|record| Some(&record.sequence_number) != from.as_ref());
-    done.map(number)
+    are_done(stream, lake, done.map(number))
+}
+
+/// What was said to be done with is done with.
+pub fn are_done(
+    stream: &Stream,
+    lake: &SimulatedLake,
+    positions: impl IntoIterator<Item = u64>,
+) -> Result<(), String> {
+    let contents = lake.contents();
+    positions
+        .into_iter()
         .try_for_each(|position| is_done(stream, &contents, position))
 }
 

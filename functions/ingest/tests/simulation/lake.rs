@@ -39,6 +39,8 @@ pub enum Mutant {
     QuarantineAfterCommit,
     /// Nobody notices that an object has no rollup.
     NoRepair,
+    /// Of a Kafka event with several partitions, the first is answered as done, whatever became of it.
+    FailureAsSuccess,
 }
 
 /// A row as the lake has it.
@@ -94,6 +96,10 @@ impl SimulatedLake {
             mutant_names: Arc::default(),
             trace,
         }
+    }
+
+    pub fn mutant(&self) -> Mutant {
+        self.mutant
     }
 
     pub fn contents(&self) -> MutexGuard<'_, Contents> {

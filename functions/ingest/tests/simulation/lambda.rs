@@ -1,10 +1,12 @@
 //! Lambda as far as it can be unpleasant: execution environments that go cold, crash, freeze, outlive their time-out,
 //! and answers that are lost.
 
+use std::future::Future;
 use std::time::Duration;
 
 use event_source::answer::{self, Answer};
 use event_source::shard::{Batch, Outcome};
+use ingest::config::KafkaPartialResponse;
 use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +19,7 @@ use super::stream::{HORIZON_MS, LATENESS, Stream, envelope, number};
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
-/// An invocation that ended, as the event source hears of it.
+/// An invocation of a batch of a stream that ended, as the event source hears of it.
 pub struct Ended {
     /// Of which run of the event source: a restarted one does not hear of the invocations of the one before.
     pub generation: u32,
@@ -75,6 +77,45 @@ impl Lambda {
         redrive: bool,
         ended: mpsc::UnboundedSender<Ended>,
     ) {
+        let poisoned = !redrive
+            && batch
+                .records()
+                .iter()
+                .any(|record| stream.written[&number(record)].poison);
+        let records = batch.records();
+        let what = format!(
+            "{shard}/{sub_shard} {}..{} ({} records)",
+            number(&records[0]),
+            number(records.last().expect("never empty")),
+            records.len(),
+        );
+        let event = envelope(shard).payload(records);
+        let answer = self.begin(&what, event, Kind::Kinesis, poisoned);
+        let (shard, batch) = (shard.to_owned(), batch.clone());
+        tokio::spawn(async move {
+            let outcome = Outcome::Answered(match answer.await {
+                Ok(body) => answer::read(&body, true, batch.records()),
+                Err(reason) => Answer::Failed(reason.into()),
+            });
+            // Nobody listens any more if the event source was restarted for the last time.
+            let _ = ended.send(Ended {
+                generation,
+                shard,
+                sub_shard,
+                batch,
+                outcome,
+            });
+        });
+    }
+
+    /// Begins an invocation; the answer is the function's body, or why there is none.
+    pub fn begin(
+        &mut self,
+        what: &str,
+        event: Vec<u8>,
+        kind: Kind,
+        poisoned: bool,
+    ) -> impl Future<Output = Result<Vec<u8>, &'static str>> + Send + use<> {
         while let Ok(environment) = self.warm.try_recv() {
             self.pool.push(environment);
         }
@@ -85,34 +126,19 @@ impl Lambda {
         } else {
             self.environment()
         };
-        let poisoned = !redrive
-            && batch
-                .records()
-                .iter()
-                .any(|record| stream.written[&number(record)].poison);
         let fate = self.fate(poisoned);
-        self.trace.say(format_args!(
-            "  invoke {shard}/{sub_shard} {}..{} ({} records, {}): {fate:?}",
-            number(&batch.records()[0]),
-            number(batch.records().last().expect("never empty")),
-            batch.records().len(),
-            if warm { "warm" } else { "cold" },
-        ));
-        let event = envelope(shard).payload(batch.records());
+        let warm = if warm { "warm" } else { "cold" };
+        self.trace
+            .say(format_args!("  invoke {what}, {warm}: {fate:?}"));
         let zombie = self.zombies && self.rng.random_bool(0.7);
-        let give_back = self.give_back.clone();
-        let (shard, batch) = (shard.to_owned(), batch.clone());
-        tokio::spawn(async move {
-            let outcome = run(environment, event, &batch, fate, zombie, give_back).await;
-            // Nobody listens any more if the event source was restarted for the last time.
-            let _ = ended.send(Ended {
-                generation,
-                shard,
-                sub_shard,
-                batch,
-                outcome,
-            });
-        });
+        run(
+            environment,
+            event,
+            kind,
+            fate,
+            zombie,
+            self.give_back.clone(),
+        )
     }
 
     fn environment(&mut self) -> Environment {
@@ -148,12 +174,11 @@ impl Lambda {
 async fn run(
     mut environment: Environment,
     event: Vec<u8>,
-    batch: &Batch,
+    kind: Kind,
     fate: Fate,
     zombie: bool,
     give_back: mpsc::UnboundedSender<Environment>,
-) -> Outcome {
-    let failed = |reason: &'static str| Outcome::Answered(Answer::Failed(reason.into()));
+) -> Result<Vec<u8>, &'static str> {
     let frozen = if let Fate::Freezes(time) = fate {
         time
     } else {
@@ -162,11 +187,10 @@ async fn run(
     let deadline = Instant::now() + TIME_OUT;
     let mut attempt = tokio::spawn(async move {
         tokio::time::sleep(frozen).await;
-        let handled = environment
-            .kinesis(&event, deadline + frozen)
-            .await
-            .expect("a Kinesis event");
-        (environment, handled.failed_from)
+        let body = kind
+            .handle(&mut environment, &event, deadline + frozen)
+            .await;
+        (environment, body)
     });
     let patience = if let Fate::CrashesAfter(time) = fate {
         time
@@ -175,27 +199,66 @@ async fn run(
     };
     match tokio::time::timeout(patience, &mut attempt).await {
         Ok(ended) => {
-            let (environment, failed_from) = ended.expect("the handler does not panic");
+            let (environment, body) = ended.expect("the handler does not panic");
             // The environment is free for the next batch, whatever becomes of the answer.
             let _ = give_back.send(environment);
             if matches!(fate, Fate::AnswerLost) {
-                return failed("the answer was lost");
+                return Err("the answer was lost");
             }
-            let body = failed_from.map_or_else(
-                || r#"{"batchItemFailures":[]}"#.to_owned(),
-                |from| format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{from}"}}]}}"#),
-            );
-            Outcome::Answered(answer::read(body.as_bytes(), true, batch.records()))
+            body
         }
         Err(_) if matches!(fate, Fate::CrashesAfter(_)) => {
             attempt.abort();
-            failed("crashed")
+            Err("crashed")
         }
         Err(_) => {
             if !zombie {
                 attempt.abort();
             }
-            failed("timed out")
+            Err("timed out")
+        }
+    }
+}
+
+/// Which function it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Kinesis,
+    Kafka {
+        partial_response: KafkaPartialResponse,
+        /// [`super::Mutant::FailureAsSuccess`].
+        failure_as_success: bool,
+    },
+}
+
+impl Kind {
+    /// As the function's `main` does it.
+    async fn handle(
+        self,
+        environment: &mut Environment,
+        event: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, &'static str> {
+        match self {
+            Self::Kinesis => {
+                let handled = environment.kinesis(event, deadline).await;
+                let answer = ingest::answer::kinesis(&handled.expect("a Kinesis event"));
+                Ok(serde_json::to_vec(&answer).expect("JSON"))
+            }
+            Self::Kafka {
+                partial_response,
+                failure_as_success,
+            } => {
+                let handled = environment.kafka(event, deadline).await;
+                let mut outcomes = handled.expect("a Kafka event");
+                if failure_as_success && outcomes.len() > 1 {
+                    outcomes[0].failed_from = None;
+                    outcomes[0].failed.clear();
+                }
+                let answer = ingest::answer::kafka(&outcomes, partial_response);
+                let answer = answer.map_err(|_| "partitions failed")?;
+                Ok(serde_json::to_vec(&answer).expect("JSON"))
+            }
         }
     }
 }

@@ -54,28 +54,21 @@ pub fn number(record: &Record) -> u64 {
 
 /// Shards and records, drawn from `rng`.
 pub fn draw(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
-    let mut writer = Writer {
-        stream: Stream::default(),
-        shard_of: vec![String::new(); KEYS],
-        clock_ms: START_MS + rng.random_range(0..HORIZON_MS),
-        last_number: 0,
-        events: 0,
-        sent: Vec::new(),
-        poison,
-    };
     let roots = rng.random_range(1..=2);
-    for root in 0..roots {
-        let keys: Vec<usize> = (root..KEYS).step_by(roots).collect();
-        writer.open(&keys, Vec::new());
-    }
-    let count = rng.random_range(10..40);
-    writer.write(rng, count);
+    let mut writer = Writer::new(rng, roots, poison);
     while writer.stream.listing.len() < 6 && rng.random_bool(0.4) {
         writer.reshard(rng);
         let count = rng.random_range(5..20);
         writer.write(rng, count);
     }
     writer.stream
+}
+
+/// The same as the partitions of a topic, which have neither parents nor an end: the number of a partition is its
+/// shard's place, an offset the sequence number.
+pub fn draw_topic(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
+    let partitions = rng.random_range(1..=4);
+    Writer::new(rng, partitions, poison).stream
 }
 
 /// How many partition keys there are.
@@ -101,6 +94,26 @@ struct Writer {
 }
 
 impl Writer {
+    /// With some records in `roots` shards.
+    fn new(rng: &mut ChaCha8Rng, roots: usize, poison: bool) -> Self {
+        let mut writer = Self {
+            stream: Stream::default(),
+            shard_of: vec![String::new(); KEYS],
+            clock_ms: START_MS + rng.random_range(0..HORIZON_MS),
+            last_number: 0,
+            events: 0,
+            sent: Vec::new(),
+            poison,
+        };
+        for root in 0..roots {
+            let keys: Vec<usize> = (root..KEYS).step_by(roots).collect();
+            writer.open(&keys, Vec::new());
+        }
+        let count = rng.random_range(10..40);
+        writer.write(rng, count);
+        writer
+    }
+
     fn open(&mut self, keys: &[usize], parents: Vec<String>) {
         let id = format!("shardId-{:012}", self.stream.listing.len());
         for key in keys {

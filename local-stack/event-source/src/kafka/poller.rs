@@ -229,18 +229,16 @@ impl Poller {
         self.waiting.len() < self.mapping.batch_size && self.waiting_bytes < MAXIMUM_PAYLOAD_BYTES
     }
 
-    /// Whether nothing is in flight or on its way to the on-failure destination.
-    pub fn is_at_rest(&self) -> bool {
-        matches!(self.state, State::Ready { .. })
+    /// Whether the next action is [`Action::Commit`].
+    pub fn has_progress(&self) -> bool {
+        self.partitions
+            .values()
+            .any(|partition| partition.unreported > 0)
     }
 
     /// When [`Poller::poll`] has something to do without anything being reported before; `None`: not by time alone.
     pub fn wake_at(&self) -> Option<Millis> {
-        if self
-            .partitions
-            .values()
-            .any(|partition| partition.unreported > 0)
-        {
+        if self.has_progress() {
             return Some(Millis::MIN);
         }
         let State::Ready { not_before } = self.state else {

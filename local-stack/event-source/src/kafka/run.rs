@@ -14,6 +14,7 @@ use rdkafka::consumer::{
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -120,8 +121,6 @@ pub async fn run(
 enum Event {
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),
-    /// The end of a commit: why it failed, and the offsets.
-    Committed(Option<KafkaError>, Vec<(i32, i64)>),
     /// The offsets after the newest records.
     Ends(BTreeMap<i32, i64>),
 }
@@ -140,7 +139,10 @@ impl Context {
 
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     let elements = list.elements();
-    elements.iter().map(|element| element.partition()).collect()
+    elements
+        .iter()
+        .map(TopicPartitionListElem::partition)
+        .collect()
 }
 
 impl ClientContext for Context {
@@ -179,20 +181,14 @@ impl ConsumerContext for Context {
             Rebalance::Error(error) => tracing::warn!("the consumer group: {error}"),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        let offsets = list.elements();
-        let offsets = offsets
-            .iter()
-            .filter_map(|element| Some((element.partition(), element.offset().to_raw()?)));
-        self.send(Event::Committed(result.err(), offsets.collect()));
-    }
 }
 
 /// What a poller's running work reports back.
 enum Done {
     Invoked(Uuid, Outcome),
     HandedOver,
+    /// Next offsets of partitions, and whether the group has them now.
+    Committed(Vec<(i32, i64)>, KafkaResult<()>),
 }
 
 struct PollerTask {
@@ -205,6 +201,8 @@ struct PollerTask {
     assigned: BTreeSet<i32>,
     /// Progress that the group has not confirmed yet.
     unconfirmed: BTreeMap<i32, Progress>,
+    /// Whether a commit is under way: the next one waits for its end, so that no older one comes last.
+    committing: bool,
     /// The offset after the last record done with, of each partition that is this poller's.
     done: BTreeMap<i32, i64>,
     /// Time stamp of the last record read.
@@ -279,6 +277,7 @@ async fn run_poller(
         last_request: None,
         assigned: BTreeSet::new(),
         unconfirmed: BTreeMap::new(),
+        committing: false,
         done: BTreeMap::new(),
         last_read: BTreeMap::new(),
         flowing: true,
@@ -310,7 +309,8 @@ async fn run_poller(
                 Err(error) => tracing::warn!("reading failed: {error}"),
             },
             Some(done) = task.running.join_next() => task.report(done?),
-            _ = repeat.tick(), if !task.unconfirmed.is_empty() => task.commit(CommitMode::Async),
+            // What could not be committed is tried again, with what is done by then.
+            _ = repeat.tick(), if !task.unconfirmed.is_empty() => task.commit(),
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
         }
     }
@@ -318,7 +318,6 @@ async fn run_poller(
         task.report(done?);
         task.note_progress();
     }
-    task.commit_at_the_end().await;
     drop(task);
     // Leaving the group blocks.
     tokio::task::spawn_blocking(move || drop(consumer)).await?;
@@ -355,11 +354,6 @@ impl PollerTask {
                     self.done.remove(&partition);
                     self.unconfirmed.remove(&partition);
                 }
-            }
-            Event::Committed(None, offsets) => self.confirmed(&offsets),
-            Event::Committed(Some(error), offsets) => {
-                // Tried again, with what is done by then.
-                tracing::warn!(?offsets, "offsets were not committed: {error}");
             }
             Event::Ends(ends) => self.note_lag(&ends),
         }
@@ -441,7 +435,7 @@ impl PollerTask {
             match action {
                 Action::Commit(progress) => {
                     self.add_unconfirmed(&progress);
-                    self.commit(CommitMode::Async);
+                    self.commit();
                 }
                 Action::Invoke(batch) => self.invoke(batch),
                 Action::SendToOnFailure { batch, condition } => {
@@ -451,10 +445,13 @@ impl PollerTask {
         }
     }
 
-    /// While stopping: remembers what is done, begins nothing. Progress is always the first action.
+    /// While stopping: commits what is done, begins nothing.
     fn note_progress(&mut self) {
-        if let Some(Action::Commit(progress)) = self.poller.poll(now()) {
+        if self.poller.has_progress()
+            && let Some(Action::Commit(progress)) = self.poller.poll(now())
+        {
             self.add_unconfirmed(&progress);
+            self.commit();
         }
     }
 
@@ -468,50 +465,42 @@ impl PollerTask {
         }
     }
 
-    fn offsets(&self) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::new();
-        for progress in self.unconfirmed.values() {
-            let offset = Offset::Offset(progress.next_offset);
-            list.add_partition_offset(self.source.envelope.topic(), progress.partition, offset)?;
-        }
-        Ok(list)
-    }
-
-    fn commit(&self, mode: CommitMode) {
-        let committed = self
-            .offsets()
-            .and_then(|list| self.consumer.commit(&list, mode));
-        if let Err(error) = committed {
-            tracing::warn!("offsets were not committed: {error}");
-        }
-    }
-
-    async fn commit_at_the_end(&mut self) {
-        if self.unconfirmed.is_empty() {
+    /// Commits what is done and not confirmed, unless a commit is under way.
+    fn commit(&mut self) {
+        if self.committing || self.unconfirmed.is_empty() {
             return;
         }
-        let consumer = Arc::clone(&self.consumer);
-        let committed = match self.offsets() {
-            Ok(list) => {
-                tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync))
+        self.committing = true;
+        let progress = self.unconfirmed.values();
+        let offsets: Vec<_> = progress
+            .map(|one| (one.partition, one.next_offset))
+            .collect();
+        let (consumer, source) = (Arc::clone(&self.consumer), Arc::clone(&self.source));
+        self.running.spawn_blocking(move || {
+            let topic = source.envelope.topic();
+            let mut list = TopicPartitionList::new();
+            let listed = offsets.iter().try_for_each(|(partition, next)| {
+                list.add_partition_offset(topic, *partition, Offset::Offset(*next))
+            });
+            let committed = listed.and_then(|()| consumer.commit(&list, CommitMode::Sync));
+            Done::Committed(offsets, committed)
+        });
+    }
+
+    fn committed(&mut self, offsets: &[(i32, i64)], result: KafkaResult<()>) {
+        self.committing = false;
+        match result {
+            Ok(()) => {
+                self.confirmed(offsets);
+                self.commit();
             }
-            Err(error) => return tracing::warn!("offsets were not committed: {error}"),
-        };
-        match committed.await {
-            Ok(Ok(())) => {
-                let offsets = self.unconfirmed.values();
-                let offsets = offsets.map(|progress| (progress.partition, progress.next_offset));
-                let offsets: Vec<_> = offsets.collect();
-                self.confirmed(&offsets);
-            }
-            Ok(Err(error)) => tracing::warn!("offsets were not committed: {error}"),
-            Err(error) => tracing::warn!("offsets were not committed: {error}"),
+            Err(error) => tracing::warn!(?offsets, "offsets were not committed: {error}"),
         }
     }
 
     fn confirmed(&mut self, offsets: &[(i32, i64)]) {
         for (partition, offset) in offsets {
-            // An earlier commit's end says nothing about the one that is under way.
+            // More may have become done meanwhile.
             let progress = self.unconfirmed.get(partition);
             if let Some(progress) = progress.filter(|progress| progress.next_offset == *offset) {
                 self.note_checkpoint(*partition, *offset, progress.records);
@@ -621,6 +610,7 @@ impl PollerTask {
                 self.poller.answered(now(), &outcome);
             }
             Done::HandedOver => self.poller.handed_over(now()),
+            Done::Committed(offsets, result) => self.committed(&offsets, result),
         }
     }
 }
