@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,9 +33,13 @@ def queries_of(dashboard: Dashboard, chosen: Chosen, period: int) -> list[Query]
     return [replace(query, request={**query.request, "ReturnData": True}) for query in queries]
 
 
-def faults(dashboard: Dashboard, queries: Sequence[Query], answer: Answer) -> list[Fault]:
-    """What is refused, what could not be asked, and, but for the row of what AWS alone publishes, what is empty."""
+def faults(
+    dashboard: Dashboard, queries: Sequence[Query], answer: Answer, without: Set[str] = frozenset()
+) -> list[Fault]:
+    """What is refused, what could not be asked, and what is empty: but for the row of what AWS alone publishes, and the
+    metrics `without` a publisher here."""
     with_data = {result.query_id for result in answer.results if result.points}
+    with_data.update(query.id for query in queries if query.target.metric_name in without)
     return [
         Fault(dashboard.title, panel.title, query, what)
         for section in dashboard.sections
@@ -63,22 +67,28 @@ def _of_panel(
             yield target.ref_id, f"{name} has no data"
 
 
-def check(cloudwatch: CloudWatch, dashboard: Dashboard, seconds: int, now: int) -> tuple[int, list[Fault]]:
+def check(
+    cloudwatch: CloudWatch, dashboard: Dashboard, seconds: int, now: int, without: Set[str]
+) -> tuple[int, list[Fault]]:
     """How many queries were run over the last `seconds`, and what is wrong; raises CloudWatchError."""
     _, _, chosen = resolve(dashboard, cloudwatch.listed(metrics_to_list(dashboard)), {}, GIVEN)
     queries = queries_of(dashboard, chosen, cloudwatch.periods.automatic(seconds))
-    return len(queries), faults(dashboard, queries, cloudwatch.run(queries, now - seconds, now))
+    return len(queries), faults(dashboard, queries, cloudwatch.run(queries, now - seconds, now), without)
 
 
 def main() -> int:
     """One line on standard error for each fault, and status 1."""
     parser = argparse.ArgumentParser(prog="python -m tributary_monitor.check", description=__doc__)
     parser.add_argument("--minutes", type=int, default=60, help="how far back (60)")
-    seconds = parser.parse_args().minutes * 60
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="METRIC", help="what nothing publishes here, and may be empty"
+    )
+    arguments = parser.parse_args()
+    seconds, without = arguments.minutes * 60, frozenset(arguments.without)
     cloudwatch = CloudWatch.from_environment()
     try:
         dashboards = load(ROOT / "grafana/dashboards")
-        checked = [check(cloudwatch, dashboard, seconds, int(time.time())) for dashboard in dashboards]
+        checked = [check(cloudwatch, dashboard, seconds, int(time.time()), without) for dashboard in dashboards]
     except (DashboardError, CloudWatchError) as error:
         print(f"check-panels: {error}", file=sys.stderr)
         return 1
