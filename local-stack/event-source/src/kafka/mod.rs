@@ -7,8 +7,10 @@
 //! `answer`, `envelope`, `invocation_record` and `poller` are pure, as their Kinesis siblings are.
 
 pub mod answer;
+mod consumer;
 pub mod envelope;
 pub mod invocation_record;
 pub mod poller;
 pub mod run;
+mod task;
 pub mod topic;
