@@ -200,7 +200,7 @@ smoke-test: ## one event through the deployed stream, until an object of the lak
 	@$(if $(NAME),NAME=$(NAME)) cdk/smoke-test.sh
 
 # libFuzzer needs flags that only nightly compilers take by themselves.
-fuzz_targets := envelope record compressed aggregate window_rebuild
+fuzz_targets := envelope kafka_envelope record compressed aggregate window_rebuild
 .PHONY: fuzz
 fuzz: ## hostile inputs against the pure core, MINUTES=2 for each target; a crash is kept, and fails (TARGETS="record")
 	@test -x .local/cargo-fuzz/bin/cargo-fuzz || \

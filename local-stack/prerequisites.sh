@@ -36,6 +36,7 @@ rustup="https://rustup.rs, then 'rustup update stable'"
 need cargo "$rust" "cargo --version" "$rustup" "$rustup"
 need rustc "$rust" "rustc --version" "$rustup" "$rustup"
 need cc "" "" "apt install build-essential" "xcode-select --install"
+need c++ "" "" "apt install build-essential" "xcode-select --install" # librdkafka, of producer and event source
 need make "" "" "apt install make" "xcode-select --install"
 need curl "" "" "apt install curl" "brew install curl"
 need git "" "" "apt install git" "xcode-select --install"

@@ -12,6 +12,8 @@ mod kinesis;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use serde::Deserialize;
+
 pub use compression::{MAX_INFLATED_BYTES, MAX_INFLATION};
 pub use kafka::kafka;
 pub use kinesis::kinesis;
@@ -225,6 +227,12 @@ fn bad_field(
         value: value.chars().take(80).collect(),
         expected,
     }
+}
+
+/// Reads an envelope. As text, because sonic-rs takes the strings of a value that it skips for UTF-8 unseen.
+fn from_json<'e, T: Deserialize<'e>>(event: &'e [u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(event).map_err(|error| error.to_string())?;
+    sonic_rs::from_str(text).map_err(|error| first_line(&error))
 }
 
 fn first_line(error: &sonic_rs::Error) -> String {

@@ -19,7 +19,7 @@ use sonic_rs::LazyValue;
 
 use super::compression::Inflater;
 use super::{Batch, Entry, EnvelopeError, MAX_ARRIVAL_MS, PartitionKey, Payload};
-use super::{bad_field, first_line};
+use super::{bad_field, from_json};
 use crate::layout;
 
 #[derive(Deserialize)]
@@ -78,8 +78,7 @@ impl<'de: 'e, 'e> Visitor<'de> for PartitionsVisitor<'e> {
 /// # Errors
 /// [`EnvelopeError`] when the event is not one that Lambda makes.
 pub fn kafka(event: &[u8]) -> Result<Vec<Batch<'_>>, EnvelopeError> {
-    let event: KafkaEvent =
-        sonic_rs::from_slice(event).map_err(|error| EnvelopeError::NotKafka(first_line(&error)))?;
+    let event: KafkaEvent = from_json(event).map_err(EnvelopeError::NotKafka)?;
     if !["aws:kafka", "SelfManagedKafka"].contains(&event.event_source) {
         let source: String = event.event_source.chars().take(80).collect();
         return Err(EnvelopeError::NotKafka(format!(

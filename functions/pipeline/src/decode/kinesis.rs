@@ -12,7 +12,7 @@ use sonic_rs::LazyValue;
 use super::aggregate;
 use super::compression::Inflater;
 use super::{Batch, Entry, EnvelopeError, MAX_ARRIVAL_MS, PartitionKey, Payload};
-use super::{bad_field, first_line};
+use super::{bad_field, from_json};
 use crate::layout;
 
 #[derive(Deserialize)]
@@ -85,8 +85,7 @@ impl<'e> KinesisRecord<'e> {
 /// # Errors
 /// [`EnvelopeError`] when the event is not one that Lambda makes.
 pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
-    let event: KinesisEvent = sonic_rs::from_slice(event)
-        .map_err(|error| EnvelopeError::NotKinesis(first_line(&error)))?;
+    let event: KinesisEvent = from_json(event).map_err(EnvelopeError::NotKinesis)?;
     let encoded_bytes: usize = event
         .records
         .iter()
