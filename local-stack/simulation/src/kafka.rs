@@ -16,11 +16,13 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::driver::PATIENCE;
-use super::lake::{Family, Mutant, SimulatedLake};
+use super::invariants;
+use super::kinesis::PATIENCE;
+use super::lake::{Family, SimulatedLake};
 use super::lambda::{Kind, Lambda};
+use super::mutant::Mutant;
 use super::stream::{START_MS, STREAM, Stream};
-use super::{Trace, invariants};
+use super::trace::Trace;
 
 /// What a run of the simulation has drawn for its mapping and its function.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,7 @@ fn draw(rng: &mut ChaCha8Rng, gives_up: bool) -> Drawn {
 
 /// Delivers the whole topic, perhaps once more, or by two consumer groups at once; then what was given up. Says
 /// whether nothing was.
-pub async fn deliver(
+pub(crate) async fn deliver(
     stream: &Stream,
     lake: &SimulatedLake,
     rng: &mut ChaCha8Rng,

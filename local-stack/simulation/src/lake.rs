@@ -19,60 +19,40 @@ use pipeline::layout::{EVENTS, KeyRange, ObjectName, ROLLUPS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::mutant::Mutant;
 use super::stream::ancestors;
-
-/// A way to break the protocol on purpose. The simulation proves that it bites by catching each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
-    None,
-    /// The create replaces what is there.
-    Overwrite,
-    /// The ids of the objects in the window are never read.
-    EmptyWindow,
-    /// Objects are named by the batch's bounds instead of by their place in the cell's log.
-    BoundsNamedKey,
-    /// Objects are named by their first row.
-    FirstRowNamedKey,
-    /// The window of a child shard holds nothing of its parents.
-    NoAncestors,
-    /// Rejected records are stored after the rows are committed.
-    QuarantineAfterCommit,
-    /// Nobody notices that an object has no rollup.
-    NoRepair,
-    /// Of a Kafka event with several partitions, the first is answered as done, whatever became of it.
-    FailureAsSuccess,
-}
+use super::trace::Trace;
 
 /// A row as the lake has it.
 #[derive(Clone, Debug)]
-pub struct Landed {
-    pub position: u64,
-    pub arrival_ms: i64,
-    pub shard: String,
-    pub key: String,
+pub(crate) struct Landed {
+    pub(crate) position: u64,
+    pub(crate) arrival_ms: i64,
+    pub(crate) shard: String,
+    pub(crate) key: String,
 }
 
 /// What is in the lake, kept up as objects appear, so that it can be asked at every answer.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Rows by event id.
-    pub rows: BTreeMap<String, Vec<Landed>>,
+    pub(crate) rows: BTreeMap<String, Vec<Landed>>,
     /// Row objects by key, as first created.
-    pub created: BTreeMap<String, Bytes>,
+    pub(crate) created: BTreeMap<String, Bytes>,
     /// Positions and payloads (base64) in quarantine.
-    pub quarantined: BTreeMap<u64, String>,
+    pub(crate) quarantined: BTreeMap<u64, String>,
 }
 
 #[derive(Clone)]
-pub struct SimulatedLake {
-    pub memory: Memory,
+pub(crate) struct SimulatedLake {
+    pub(crate) memory: Memory,
     mutant: Mutant,
     faults: f64,
     rng: Arc<Mutex<ChaCha8Rng>>,
     contents: Arc<Mutex<Contents>>,
     deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
     mutant_names: Arc<Mutex<BTreeSet<String>>>,
-    trace: super::Trace,
+    trace: Trace,
 }
 
 enum Fault {
@@ -85,7 +65,7 @@ enum Fault {
 }
 
 impl SimulatedLake {
-    pub fn new(seed: u64, faults: f64, mutant: Mutant, trace: super::Trace) -> Self {
+    pub(crate) fn new(seed: u64, faults: f64, mutant: Mutant, trace: Trace) -> Self {
         Self {
             memory: Memory::default(),
             mutant,
@@ -98,11 +78,11 @@ impl SimulatedLake {
         }
     }
 
-    pub fn mutant(&self) -> Mutant {
+    pub(crate) fn mutant(&self) -> Mutant {
         self.mutant
     }
 
-    pub fn contents(&self) -> MutexGuard<'_, Contents> {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("not poisoned")
     }
 
@@ -311,7 +291,7 @@ fn bounds(object: &Bytes) -> String {
 }
 
 /// An entry of the audit in an object's footer.
-pub fn audit_value(object: &Bytes, name: &str) -> String {
+pub(crate) fn audit_value(object: &Bytes, name: &str) -> String {
     let reader = SerializedFileReader::new(object.clone()).expect("Parquet");
     let entries = reader.metadata().file_metadata().key_value_metadata();
     let name = format!("tributary-{name}");
@@ -325,9 +305,9 @@ pub fn audit_value(object: &Bytes, name: &str) -> String {
 
 /// The stream's family tree, to be asked for with the lake's faults.
 #[derive(Clone)]
-pub struct Family {
-    pub listing: Arc<Vec<ListedShard>>,
-    pub lake: SimulatedLake,
+pub(crate) struct Family {
+    pub(crate) listing: Arc<Vec<ListedShard>>,
+    pub(crate) lake: SimulatedLake,
 }
 
 impl Lineage for Family {

@@ -16,22 +16,23 @@ use tokio::time::Instant;
 
 use super::lake::{Family, SimulatedLake};
 use super::stream::{HORIZON_MS, LATENESS, Stream, envelope, number};
+use super::trace::Trace;
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
 /// An invocation of a batch of a stream that ended, as the event source hears of it.
-pub struct Ended {
+pub(crate) struct Ended {
     /// Of which run of the event source: a restarted one does not hear of the invocations of the one before.
-    pub generation: u32,
-    pub shard: String,
-    pub sub_shard: usize,
-    pub batch: Batch,
-    pub outcome: Outcome,
+    pub(crate) generation: u32,
+    pub(crate) shard: String,
+    pub(crate) sub_shard: usize,
+    pub(crate) batch: Batch,
+    pub(crate) outcome: Outcome,
 }
 
 type Environment = Handler<SimulatedLake, Family>;
 
-pub struct Lambda {
+pub(crate) struct Lambda {
     family: Family,
     warm: mpsc::UnboundedReceiver<Environment>,
     give_back: mpsc::UnboundedSender<Environment>,
@@ -40,7 +41,7 @@ pub struct Lambda {
     faults: f64,
     /// Whether attempts may go on after Lambda has given up on them.
     zombies: bool,
-    trace: super::Trace,
+    trace: Trace,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ enum Fate {
 }
 
 impl Lambda {
-    pub fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: super::Trace) -> Self {
+    pub(crate) fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: Trace) -> Self {
         let (give_back, warm) = mpsc::unbounded_channel();
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self {
@@ -69,7 +70,7 @@ impl Lambda {
     }
 
     /// Starts an invocation; its end comes through `ended`.
-    pub fn invoke(
+    pub(crate) fn invoke(
         &mut self,
         stream: &Stream,
         (generation, shard, sub_shard): (u32, &str, usize),
@@ -109,7 +110,7 @@ impl Lambda {
     }
 
     /// Begins an invocation; the answer is the function's body, or why there is none.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         what: &str,
         event: Vec<u8>,
@@ -222,11 +223,11 @@ async fn run(
 
 /// Which function it is.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Kinesis,
     Kafka {
         partial_response: KafkaPartialResponse,
-        /// [`super::Mutant::FailureAsSuccess`].
+        /// [`super::mutant::Mutant::FailureAsSuccess`].
         failure_as_success: bool,
     },
 }
