@@ -10,12 +10,12 @@ use bytes::Bytes;
 use event_source::lineage::ListedShard;
 use ingest::error::{LakeError, LineageError};
 use ingest::lake::{Lake, Listed, Memory};
-use ingest::lineage::Lineage;
+use ingest::lineage::{Lineage, Relatives};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::commit::Created;
-use pipeline::layout::{EVENTS, KeyRange, ObjectName, ROLLUPS};
+use pipeline::layout::{EVENTS, KeyRange, ObjectName, QUARANTINE, ROLLUPS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -120,6 +120,9 @@ impl SimulatedLake {
     }
 
     async fn really_create(&self, key: &str, body: Bytes) -> Created {
+        if key.starts_with(QUARANTINE) {
+            return self.really_quarantine(key, body).await;
+        }
         if key.starts_with(ROLLUPS) {
             let created = self.memory.create(key, body, &[]).await;
             return created.expect("memory");
@@ -129,7 +132,7 @@ impl SimulatedLake {
         };
         let key = key.as_str();
         let created = if self.mutant == Mutant::Overwrite {
-            self.memory.put(key, body.clone()).await.expect("memory");
+            self.memory.replace(key, body.clone());
             Created::Yes
         } else {
             self.memory
@@ -179,7 +182,7 @@ impl SimulatedLake {
         Some(place.events_key())
     }
 
-    async fn really_put(&self, key: &str, body: Bytes) {
+    async fn really_quarantine(&self, key: &str, body: Bytes) -> Created {
         for line in body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -191,7 +194,8 @@ impl SimulatedLake {
                 .quarantined
                 .insert(position.expect("a position"), data);
         }
-        self.memory.put(key, body).await.expect("memory");
+        let created = self.memory.create(key, body, &[]).await;
+        created.expect("memory")
     }
 }
 
@@ -228,6 +232,11 @@ impl Lake for SimulatedLake {
         body: Bytes,
         _metadata: &[(&'static str, String)],
     ) -> Result<Created, LakeError> {
+        if self.mutant == Mutant::QuarantineAfterCommit && key.starts_with(QUARANTINE) {
+            let mut deferred = self.deferred.lock().expect("not poisoned");
+            deferred.push((key.to_owned(), body));
+            return Ok(Created::Yes);
+        }
         let fault = self.call("CREATE", key).await;
         let created = match fault {
             Fault::None => Ok(self.really_create(key, body).await),
@@ -252,35 +261,12 @@ impl Lake for SimulatedLake {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let deferred = std::mem::take(&mut *self.deferred.lock().expect("not poisoned"));
             for (key, body) in deferred {
-                self.put_now(&key, body).await?;
+                if matches!(self.call("CREATE", &key).await, Fault::None | Fault::After) {
+                    self.really_quarantine(&key, body).await;
+                }
             }
         }
         created
-    }
-
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        if self.mutant == Mutant::QuarantineAfterCommit {
-            self.deferred
-                .lock()
-                .expect("not poisoned")
-                .push((key.to_owned(), body));
-            return Ok(());
-        }
-        self.put_now(key, body).await
-    }
-}
-
-impl SimulatedLake {
-    async fn put_now(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        match self.call("PUT", key).await {
-            Fault::None => self.really_put(key, body).await,
-            Fault::After | Fault::Delayed(_) => {
-                self.really_put(key, body).await;
-                return Err(error("PUT", key));
-            }
-            Fault::Before | Fault::Conflict => return Err(error("PUT", key)),
-        }
-        Ok(())
     }
 }
 
@@ -311,10 +297,13 @@ pub(crate) struct Family {
 }
 
 impl Lineage for Family {
-    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+    async fn relatives(&self, stream: &str, shard: &str) -> Result<Relatives, LineageError> {
         match self.lake.call("SHARDS", shard).await {
-            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Vec::new()),
-            Fault::None => Ok(ancestors(&self.listing, shard)),
+            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Relatives::default()),
+            Fault::None => Ok(Relatives {
+                ancestors: ancestors(&self.listing, shard),
+                ..Relatives::default()
+            }),
             _ => Err(LineageError {
                 stream: stream.to_owned(),
                 cause: "a simulated fault".to_owned(),

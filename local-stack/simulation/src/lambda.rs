@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use event_source::answer::{self, Answer};
 use event_source::shard::{Batch, Outcome};
-use ingest::config::KafkaPartialResponse;
+use ingest::config::PartialResponses;
+use ingest::environment::Broker;
 use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};
@@ -147,8 +148,7 @@ impl Lambda {
             filter: Filter::default(),
             lateness: LATENESS,
             horizon_ms: HORIZON_MS,
-            // Small enough that windows are dropped now and then.
-            max_window_ids: 100,
+            memory_mb: 512,
         };
         let family = self.family.clone();
         Handler::new(family.lake.clone(), family, settings, self.rng.random())
@@ -226,7 +226,7 @@ async fn run(
 pub(crate) enum Kind {
     Kinesis,
     Kafka {
-        partial_response: KafkaPartialResponse,
+        partial_responses: PartialResponses,
         /// [`super::mutant::Mutant::FailureAsSuccess`].
         failure_as_success: bool,
     },
@@ -243,11 +243,12 @@ impl Kind {
         match self {
             Self::Kinesis => {
                 let handled = environment.kinesis(event, deadline).await;
-                let answer = ingest::answer::kinesis(&handled.expect("a Kinesis event"));
-                Ok(serde_json::to_vec(&answer).expect("JSON"))
+                let outcomes = handled.expect("a Kinesis event");
+                let form = PartialResponses::SequenceNumber;
+                answered(Broker::Kinesis, &outcomes, form)
             }
             Self::Kafka {
-                partial_response,
+                partial_responses,
                 failure_as_success,
             } => {
                 let handled = environment.kafka(event, deadline).await;
@@ -256,10 +257,18 @@ impl Kind {
                     outcomes[0].failed_from = None;
                     outcomes[0].failed.clear();
                 }
-                let answer = ingest::answer::kafka(&outcomes, partial_response);
-                let answer = answer.map_err(|_| "partitions failed")?;
-                Ok(serde_json::to_vec(&answer).expect("JSON"))
+                answered(Broker::Kafka, &outcomes, partial_responses)
             }
         }
     }
+}
+
+fn answered(
+    broker: Broker,
+    outcomes: &[ingest::handler::Outcome],
+    form: PartialResponses,
+) -> Result<Vec<u8>, &'static str> {
+    let response = ingest::response::of(broker, outcomes, form);
+    let response = response.map_err(|_| "batches failed")?;
+    Ok(serde_json::to_vec(&response).expect("JSON"))
 }
