@@ -110,9 +110,16 @@ class ObjectName:
 
     @classmethod
     def of_key(cls, key: str) -> ObjectName | None:
-        """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key."""
+        """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key.
+
+        A stream's name that begins like a hidden file has a `!` before it.
+        """
         match = _KEY.fullmatch(key)
         if match is None:
+            return None
+        shown = match["stream"]
+        stream = shown.removeprefix("!")
+        if stream.startswith(("_", ".", "!")) != (shown != stream):
             return None
         try:
             cell_start = datetime.strptime(match["cell"], "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
@@ -120,7 +127,7 @@ class ObjectName:
             return None
         return cls(
             date=match["date"],
-            stream=match["stream"],
+            stream=stream,
             shard=match["shard"],
             cell_start_ms=int(cell_start.timestamp()) * 1000,
             commit=int(match["commit"]),
