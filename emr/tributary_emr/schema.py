@@ -44,7 +44,7 @@ ROLLUP_KEY = ("window_start", "device_id", "device_type")
 
 #: Columns of `rollups/`, in stored order: the partial aggregates of one `events/` object, one row per `ROLLUP_KEY`,
 #: sorted by it. `value_…` covers the `value_count` events that have a value (none: sum 0, no minimum or maximum);
-#: `duration_…` is in milliseconds. Rows merge by sums, minima and maxima.
+#: `duration_…` is in milliseconds. Rows merge by sums, minima and maxima. A sum beyond a double is infinite, or NaN.
 ROLLUPS = StructType(
     [
         StructField("window_start", TimestampType(), nullable=False),
