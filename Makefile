@@ -48,8 +48,8 @@ monitor: ## the dashboards on a page of this machine, live, without Grafana (Ctr
 produce: ## send events to the local stack: make produce ARGS="--events 1000 --rate 200"
 	@$(set_up) && $(local) produce -- $(ARGS)
 
-report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv
-	@local-stack/set-up.sh lake jars && $(local) report
+report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv (ARGS="--outlier-scope day")
+	@local-stack/set-up.sh lake jars && $(local) report -- $(ARGS)
 
 .PHONY: averages
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
@@ -60,11 +60,11 @@ averages: ## the average value per device and minute, as CSV: out/averages.csv (
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
 	@local-stack/set-up.sh lake && emr/submit $(ARGS)
 
-validate: ## check every object of the lake with Spark: schema, nulls, doubled ids, audit counts
-	@local-stack/set-up.sh lake jars && $(local) validate
+validate: ## check every object of the lake with Spark: schema, nulls, doubled ids, audit counts (ARGS="--allow-doubled")
+	@local-stack/set-up.sh lake jars && $(local) validate -- $(ARGS)
 
-verify: ## compare the ledgers of what was sent with the lake, and the report with DuckDB's
-	@local-stack/set-up.sh lake jars && $(local) verify
+verify: ## compare the ledgers of what was sent with the lake, and the report with DuckDB's (ARGS="--outlier-scope day")
+	@local-stack/set-up.sh lake jars && $(local) verify -- $(ARGS)
 
 ##### Checks
 

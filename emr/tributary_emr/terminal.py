@@ -1,4 +1,7 @@
-"""Plain-text tables: EMR's logs and a laptop's terminal show the same."""
+"""Plain-text tables: EMR's logs and a laptop's terminal show the same.
+
+Producers choose what ids and types hold. Nothing of it reaches a terminal that would obey it, or show another order.
+"""
 
 from collections.abc import Sequence
 
@@ -20,9 +23,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_colum
     )
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with an escape like `\\x1b` for whatever is not a visible character or a space.
+
+    That is control characters, line ends, marks of direction, unassigned characters, and any space but the ASCII one.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))

@@ -33,11 +33,14 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="what runs, and how far it is; status 1 when something does not")
     logs = verbs.add_parser("logs", help="print and follow the logs")
     logs.add_argument("--no-follow", action="store_true", help="print their last lines and end")
-    produce = verbs.add_parser("produce", help="send events, with a ledger of what was acknowledged")
-    produce.add_argument("arguments", nargs="*", help="the producer's own, after --")
-    verbs.add_parser("report", help="the Spark report over the lake")
-    verbs.add_parser("validate", help="the Spark check of the lake")
-    verbs.add_parser("verify", help="compare ledgers, lake and report")
+    for verb, help_text in (
+        ("produce", "send events, with a ledger of what was acknowledged"),
+        ("report", "the Spark report over the lake"),
+        ("validate", "the Spark check of the lake"),
+        ("verify", "compare ledgers, lake and report"),
+    ):
+        job = verbs.add_parser(verb, help=help_text)
+        job.add_argument("arguments", nargs="*", help="the job's own, after --")
     demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
     demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
     small = verbs.add_parser("end-to-end", help="the demo's path with few events, under fire, on a stack of its own")
@@ -69,11 +72,11 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
         case "produce":
             jobs.produce(settings, arguments.arguments)
         case "report":
-            jobs.report(settings)
+            jobs.report(settings, arguments.arguments)
         case "validate":
-            jobs.validate(settings)
+            jobs.validate(settings, arguments.arguments)
         case "verify":
-            jobs.verify(settings)
+            jobs.verify(settings, arguments.arguments)
         case "demo":
             demo(settings, console, steps, seed_of(arguments), arguments.started_at)
         case "end-to-end":

@@ -15,6 +15,7 @@ from tributary_local.reconcile import NAMED, Breach, Unreadable
 #: Largest relative difference of two cells.
 TOLERANCE = 1e-9
 _ROUNDING = 1e-12
+_FEW_SMALLEST = 4 * 5e-324
 
 COLUMNS = ("day", "device_type", "distinct_events", "outliers_excluded", "mean_ms", "stddev_ms", "p95_ms")
 _KEY = COLUMNS[:2]
@@ -22,31 +23,35 @@ _KEY = COLUMNS[:2]
 RULE = "the report equals its recomputation"
 
 # One row per event id, the first to arrive; the deviation by the textbook's two passes; the slack of 1e-9 of the mean
-# keeps a row that is exactly on the bound, whatever the order of summation.
+# keeps a row that is exactly on the bound, whatever the order of summation. All of it in units of the largest duration:
+# the square of a double may overflow or vanish.
 _REPORT = """
     WITH first_copies AS (
         SELECT device_type, CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS day, event_duration AS x FROM events
         QUALIFY row_number() OVER (
             PARTITION BY event_id ORDER BY arrival_time, shard, length(position), position) = 1
+    ), units AS (
+        SELECT *, greatest(max(x) OVER (PARTITION BY {scope}), 5e-324) AS unit, x / unit AS y FROM first_copies
     ), means AS (
-        SELECT *, avg(x) OVER scope AS mean, count(*) OVER scope AS n FROM first_copies
+        SELECT *, avg(y) OVER scope AS mean, count(*) OVER scope AS n FROM units
         WINDOW scope AS (PARTITION BY {scope})
     ), deviations AS (
-        SELECT *, sqrt(sum((x - mean) * (x - mean)) OVER scope / nullif(n - 1, 0)) AS deviation FROM means
+        SELECT *, sqrt(sum((y - mean) * (y - mean)) OVER scope / nullif(n - 1, 0)) AS deviation FROM means
         WINDOW scope AS (PARTITION BY {scope})
     ), marked AS (
-        SELECT *, abs(x - mean) <= 3 * coalesce(deviation, 0) + 1e-9 * abs(mean) AS inlier FROM deviations
+        SELECT *, abs(y - mean) <= 3 * coalesce(deviation, 0) + 1e-9 * mean AS inlier FROM deviations
     )
     SELECT CAST(day AS VARCHAR), device_type, count(*), count(*) FILTER (NOT inlier),
-        any_value(mean), any_value(deviation), quantile_cont(x, 0.95) FILTER (inlier)
-    FROM marked GROUP BY day, device_type HAVING count(*) >= 500 ORDER BY day, device_type"""
+        any_value(least(mean, 1) * unit), any_value(deviation * unit), quantile_cont(x, 0.95) FILTER (inlier)
+    FROM marked GROUP BY day, device_type HAVING count(*) >= {minimum_events} ORDER BY day, device_type"""
 
 _SCOPES = {"group": "device_type, day", "day": "day"}
 
 
-def recompute(database: duckdb.DuckDBPyConnection, *, outlier_scope: str) -> list[tuple]:
+def recompute(database: duckdb.DuckDBPyConnection, *, outlier_scope: str, minimum_events: int = 500) -> list[tuple]:
     """The report's rows, in `COLUMNS`, from the table `events`; the day as text. `outlier_scope`: group or day."""
-    return database.execute(_REPORT.format(scope=_SCOPES[outlier_scope])).fetchall()
+    query = _REPORT.format(scope=_SCOPES[outlier_scope], minimum_events=minimum_events)
+    return database.execute(query).fetchall()
 
 
 def compare(report: Path, expected: Sequence[tuple]) -> Iterator[Breach]:
@@ -58,7 +63,7 @@ def compare(report: Path, expected: Sequence[tuple]) -> Iterator[Breach]:
 
 def _read(report: Path) -> list[dict[str, str]]:
     try:
-        with report.open(newline="") as file:
+        with report.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except OSError as error:
@@ -95,6 +100,5 @@ def _alike(cell: str, expected: float | int | None, absolute_tolerance: float) -
         return False
     if isinstance(expected, int):
         return number == expected
-    # Past the largest double, infinity and NaN both say "no number"; which one depends on the order of summation.
-    no_number = not math.isfinite(number) and not math.isfinite(expected)
-    return no_number or math.isclose(number, expected, rel_tol=TOLERANCE, abs_tol=absolute_tolerance)
+    # The smallest doubles have no digits to round in.
+    return math.isclose(number, expected, rel_tol=TOLERANCE, abs_tol=max(absolute_tolerance, _FEW_SMALLEST))

@@ -4,6 +4,7 @@ Works on local copies of `events/` and `quarantine/`; DuckDB does the reading an
 lines take seconds. A record is identified by (shard, position), an event by its event id.
 """
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,11 +132,17 @@ _UNACKNOWLEDGED = """
     ORDER BY ALL"""
 
 
-def open_lake(lake: Path, ledgers: Path, metadata: Mapping[str, Mapping[str, str]]) -> duckdb.DuckDBPyConnection:
+def open_lake(
+    lake: Path,
+    ledgers: Path,
+    metadata: Mapping[str, Mapping[str, str]],
+    keys: Mapping[str, str] | None = None,
+) -> duckdb.DuckDBPyConnection:
     """A database with the tables `ledger`, `events`, `quarantine`, `audit`, `accepted` and `balance`.
 
     `lake` is the directory with `events/` and `quarantine/`, `ledgers` the one with `*.jsonl`, `metadata` the objects'
-    metadata by key: `tributary-received` and so on. Raises `Unreadable`.
+    metadata by key: `tributary-received` and so on. `keys` has the key of a file by its path below `lake`, where that
+    is another. Raises `Unreadable`.
     """
     database = duckdb.connect()
     database.execute("SET TimeZone = 'UTC'")
@@ -143,24 +150,36 @@ def open_lake(lake: Path, ledgers: Path, metadata: Mapping[str, Mapping[str, str
         raise Unreadable(f"{ledgers}: no ledger (*.jsonl); the producer writes one with --ledger")
     # The lake calls a sequence number a position.
     ledger = _json_lines(_LEDGER_COLUMNS, "* RENAME (sequence_number AS position)")
-    _execute(database, f"CREATE TABLE ledger AS {ledger}", [str(ledgers / "*.jsonl")])
+    _execute(database, f"CREATE TABLE ledger AS {ledger}", [_pattern(ledgers, "*.jsonl")])
+    files = {f"{lake}/{file}": key for file, key in (keys or {}).items()}
     if any((lake / "events").rglob("*.parquet")):
+        database.execute("CREATE TABLE files (filename VARCHAR, key VARCHAR)")
+        if files:
+            database.executemany("INSERT INTO files VALUES (?, ?)", list(files.items()))
         _execute(
             database,
-            f"""CREATE TABLE events AS SELECT {_EVENT_COLUMNS}, replace(filename, ?, '') AS object
-            FROM read_parquet(?, filename = true, hive_partitioning = false)""",
-            [f"{lake}/", str(lake / "events/**/*.parquet")],
+            f"""CREATE TABLE events AS
+            SELECT {_EVENT_COLUMNS}, coalesce(files.key, replace(filename, ?, '')) AS object
+            FROM read_parquet(?, filename = true, hive_partitioning = false) LEFT JOIN files USING (filename)""",
+            [f"{lake}/", _pattern(lake, "events/**/*.parquet")],
+            files,
         )
     else:
         database.execute(f"CREATE TABLE events AS {_NO_EVENTS}")
     if any((lake / "quarantine").rglob("*.jsonl")):
-        glob = str(lake / "quarantine/**/*.jsonl")
-        _execute(database, f"CREATE TABLE quarantine AS {_json_lines(_QUARANTINE_COLUMNS)}", [glob])
+        lines = _json_lines(_QUARANTINE_COLUMNS)
+        pattern = _pattern(lake, "quarantine/**/*.jsonl")
+        _execute(database, f"CREATE TABLE quarantine AS {lines}", [pattern], files)
     else:
         database.execute("CREATE TABLE quarantine (shard VARCHAR, position VARCHAR, reason VARCHAR)")
     _create_audit(database, metadata)
     _create_accounts(database)
     return database
+
+
+def _pattern(directory: Path, below: str) -> str:
+    """A pattern of DuckDB's for files below a directory, whatever that is called."""
+    return f"{glob.escape(str(directory))}/{below}"
 
 
 def reconcile(database: duckdb.DuckDBPyConnection, *, allowed: Sequence[str] = ()) -> Reconciliation:
@@ -190,11 +209,20 @@ def _json_lines(columns: str, selected: str = "*") -> str:
     return f"SELECT {selected} FROM read_json(?, format = 'newline_delimited', columns = {columns})"
 
 
-def _execute(database: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object]) -> None:
+def _execute(
+    database: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Sequence[object],
+    keys: Mapping[str, str] | None = None,
+) -> None:
+    """Raises `Unreadable`, in whose text a file is called by its key."""
     try:
         database.execute(query, parameters)
     except duckdb.Error as error:
-        raise Unreadable(str(error).splitlines()[0]) from error
+        text = str(error).splitlines()[0]
+        for file, key in (keys or {}).items():
+            text = text.replace(file, key)
+        raise Unreadable(text) from error
 
 
 def _create_audit(database: duckdb.DuckDBPyConnection, metadata: Mapping[str, Mapping[str, str]]) -> None:

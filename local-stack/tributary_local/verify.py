@@ -14,15 +14,18 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tributary_local import recompute
+from tributary_local.printable import printable
 from tributary_local.reconcile import (
     DOUBLED,
     NAMED,
@@ -43,11 +46,18 @@ _REPORT_LINE = re.compile(
 )
 
 
-def download(bucket: str, directory: Path) -> dict[str, dict[str, str]]:
-    """Copies `events/` and `quarantine/` of a bucket into `directory`; returns the objects' metadata by key.
+@dataclass(frozen=True)
+class Copies:
+    """Objects of a bucket, copied into a directory."""
 
-    Raises `Unreadable`.
-    """
+    keys: Mapping[str, str]
+    """The object's key by the file's path in the directory."""
+    metadata: Mapping[str, Mapping[str, str]]
+    """The objects' metadata by key."""
+
+
+def download(bucket: str, directory: Path) -> Copies:
+    """Copies `events/` and `quarantine/` of a bucket into `directory`. Raises `Unreadable`."""
     s3 = boto3.client(
         "s3",
         config=Config(
@@ -58,25 +68,33 @@ def download(bucket: str, directory: Path) -> dict[str, dict[str, str]]:
         ),
     )
 
-    def get(key: str) -> Mapping[str, str]:
+    def get(file: str, key: str) -> Mapping[str, str]:
         answer = s3.get_object(Bucket=bucket, Key=key)
-        file = directory / key
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(answer["Body"].read())
+        (directory / file).write_bytes(answer["Body"].read())
         return answer["Metadata"]
 
     try:
         pages = s3.get_paginator("list_objects_v2")
-        keys = [
-            stored["Key"]
-            for prefix in _PREFIXES
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix)
-            for stored in page.get("Contents", [])
-        ]
+        keys = {}
+        for prefix in _PREFIXES:
+            (directory / prefix).mkdir()
+            listed = (
+                stored["Key"]
+                for page in pages.paginate(Bucket=bucket, Prefix=prefix)
+                for stored in page.get("Contents", [])
+            )
+            keys |= {copy_name(prefix, number, key): key for number, key in enumerate(listed)}
         with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
-            return dict(zip(keys, pool.map(get, keys), strict=True))
+            metadata = dict(zip(keys.values(), pool.map(get, keys, keys.values()), strict=True))
     except (BotoCoreError, ClientError) as error:
         raise Unreadable(f"bucket {bucket}: {str(error).splitlines()[0]}") from error
+    return Copies(keys, metadata)
+
+
+def copy_name(prefix: str, number: int, key: str) -> str:
+    """The path of an object's copy. Not its key: a part of one may have more than the 255 bytes of a file's name."""
+    kind = next((kind for kind in (".parquet", ".jsonl") if key.endswith(kind)), "")
+    return f"{prefix}{number:08d}{kind}"
 
 
 def show(console: Console, found: Reconciliation) -> None:
@@ -93,12 +111,12 @@ def show(console: Console, found: Reconciliation) -> None:
     rejected = sum(found.rejected.values())
     account.add_row("rejected", _number(rejected), "in quarantine, with bytes and reason")
     for reason, count in found.rejected.items():
-        account.add_row(f"  {reason}", _number(count), style="dim")
+        account.add_row(f"  {escape(printable(reason))}", _number(count), style="dim")
     account.add_section()
     account.add_row("missing", _number(found.missing), _verdict(found.missing == 0))
     account.add_row("doubled", _number(found.doubled), _verdict(found.doubled == 0))
     if found.unacknowledged:
-        note = "put again after a lost answer: " + ", ".join(found.unacknowledged[:NAMED])
+        note = escape(printable("put again after a lost answer: " + ", ".join(found.unacknowledged[:NAMED])))
         account.add_row("not in a ledger", _number(len(found.unacknowledged)), note)
     console.print(account)
     sums = ", ".join(f"{count:,} {name}" for name, count in found.audit.items())
@@ -129,18 +147,20 @@ def verify(options: argparse.Namespace, console: Console) -> Sequence[Breach]:
     allowed = [rule for rule, given in ((DOUBLED, options.allow_doubled), (UNKNOWN, options.allow_unknown)) if given]
     with tempfile.TemporaryDirectory(prefix="tributary-verify-") as directory:
         lake = Path(directory)
-        metadata = download(options.bucket, lake)
-        database = open_lake(lake, options.ledger_dir, metadata)
+        copies = download(options.bucket, lake)
+        database = open_lake(lake, options.ledger_dir, copies.metadata, copies.keys)
         found = reconcile(database, allowed=allowed)
         show(console, found)
         breaches = list(found.breaches)
         if options.report:
-            expected = recompute.recompute(database, outlier_scope=options.outlier_scope)
+            expected = recompute.recompute(
+                database, outlier_scope=options.outlier_scope, minimum_events=options.minimum_events
+            )
             differences = list(recompute.compare(options.report, expected))
             cells = len(expected) * len(recompute.COLUMNS)
             verdict = _verdict(not differences)
             console.print(
-                f"report: {options.report} against DuckDB on the same Parquet, {len(expected)} groups,"
+                f"report: {escape(str(options.report))} against DuckDB on the same Parquet, {len(expected)} groups,"
                 f" {cells} cells: {verdict}",
                 highlight=False,
             )
@@ -161,6 +181,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--outlier-scope", choices=("group", "day"), default="group", help="what the report was made with"
     )
+    parser.add_argument(
+        "--minimum-events", type=int, default=500, metavar="N", help="what the report was made with (%(default)s)"
+    )
     parser.add_argument("--function-log", type=Path, metavar="FILE", help="show the function's REPORT lines as a table")
     parser.add_argument("--allow-doubled", action="store_true", help="count doubled rows, but do not fail on them")
     parser.add_argument(
@@ -176,15 +199,16 @@ def main(argv: Sequence[str]) -> int:
     try:
         breaches = verify(arguments(argv), Console())
     except Unreadable as error:
-        print(f"verify: {error}", file=sys.stderr)
+        print(f"verify: {printable(str(error))}", file=sys.stderr)
         return 1
-    _name(breaches)
+    name(breaches)
     return 1 if breaches else 0
 
 
-def _name(breaches: Iterable[Breach]) -> None:
+def name(breaches: Iterable[Breach]) -> None:
+    """A line for each broken rule."""
     for breach in breaches:
-        print(f"verify: {breach}", file=sys.stderr)
+        print(f"verify: {printable(str(breach))}", file=sys.stderr)
 
 
 def _text(file: Path) -> str:
