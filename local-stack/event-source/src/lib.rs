@@ -1,4 +1,4 @@
-//! Lambda's event source mappings for Kinesis and Kafka, and the execution environment behind them, on one machine.
+#![doc = include_str!("../README.md")]
 
 pub mod aws;
 pub mod kafka;

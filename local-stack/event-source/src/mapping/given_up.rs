@@ -3,7 +3,7 @@
 //! Source: Lambda developer guide, "Retain discarded batch records for a Kinesis Data Streams event source"
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>) and "Capturing discarded batches
 //! for Amazon MSK and self-managed Apache Kafka event sources"
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html>).
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html>).
 
 use std::fmt;
 

@@ -237,8 +237,8 @@ impl<B: Broker> Lane<B> {
 
     /// "If your invocation fails and `BisectBatchOnFunctionError` is turned on, the batch is bisected regardless of
     /// your `ReportBatchItemFailures` setting" (<https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>);
-    /// "Splitting batches doesn't consume the retry quota"
-    /// (<https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>).
+    /// "Splitting batches doesn't consume the retry quota" (developer
+    /// guide, Kinesis error handling). For Kafka it says only that the batch is split and each half retried.
     fn failed(&mut self, now: Millis, mut batch: Batch<B::Record>) {
         if self.mapping.bisect_batch_on_function_error && batch.records.len() > 1 {
             batch.failures_in_a_row = 0;
