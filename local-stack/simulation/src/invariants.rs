@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use event_source::answer::Answer;
-use event_source::shard::Batch;
+use event_source::kinesis::answer::Answer;
+use event_source::kinesis::shard::Batch;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use pipeline::layout::{ObjectName, cell_start};
@@ -21,7 +21,7 @@ pub(crate) fn of_answer(
     answer: &Answer,
 ) -> Result<(), String> {
     let from = match answer {
-        Answer::PartialFrom(from) => Some(from.clone()),
+        Answer::Partial(from) => Some(from.clone()),
         _ => None,
     };
     let done = batch

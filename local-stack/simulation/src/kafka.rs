@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_source::kafka::answer::{self, Answer};
-use event_source::kafka::envelope::{Envelope, Message, Record, TimestampType};
+use event_source::kafka::envelope::Envelope;
 use event_source::kafka::poller::{Action, Batch, Outcome, PartialRetry, Poller};
-use event_source::mapping::{Mapping, StartingPosition};
+use event_source::kafka::record::{Message, Record, TimestampType};
+use event_source::mapping::parameters::{Mapping, StartingPosition};
 use ingest::config::PartialResponses;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -334,7 +335,7 @@ impl<'s> Group<'s> {
         if let Outcome::Answered(answer) = &end.outcome {
             let records = end.batch.records().iter();
             let done = records.filter(|record| self.is_said_to_be_done(record, answer));
-            invariants::are_done(self.stream, self.lake, done.map(|record| position(record)))?;
+            invariants::are_done(self.stream, self.lake, done.map(position))?;
         }
         let now = self.now();
         self.pollers[end.poller].answered(now, &end.outcome);
@@ -378,9 +379,9 @@ fn shown(batch: &Batch) -> String {
 
 /// The records of the stream's shards, as those of partitions.
 fn partitions(stream: &Stream, envelope: &Envelope) -> Vec<Vec<Record>> {
-    let of_shard = |(shard, number): (&event_source::lineage::ListedShard, i32)| {
+    let of_shard = |(shard, number): (&event_source::kinesis::lineage::ListedShard, i32)| {
         let records = stream.shards.get(&shard.id).map_or(&[][..], Vec::as_slice);
-        let record = |record: &event_source::record::Record| {
+        let record = |record: &event_source::kinesis::record::Record| {
             envelope.record(&Message {
                 partition: number,
                 offset: super::stream::number(record).cast_signed(),
@@ -417,7 +418,7 @@ async fn redrive(
                 .is_ok()
             {
                 let positions = batch.records().iter();
-                invariants::are_done(stream, lake, positions.map(|record| position(record)))?;
+                invariants::are_done(stream, lake, positions.map(position))?;
                 break;
             }
             tries += 1;

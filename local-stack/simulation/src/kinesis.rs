@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_source::answer::Answer;
-use event_source::lineage::{Lineage, Start};
-use event_source::mapping::{Mapping, StartingPosition};
-use event_source::record::SequenceNumber;
-use event_source::shard::{Action, Batch, Outcome, Shard};
+use event_source::kinesis::answer::Answer;
+use event_source::kinesis::lineage::Lineage;
+use event_source::kinesis::shard::{Action, Batch, Outcome, Shard};
+use event_source::mapping::parameters::{Mapping, StartingPosition};
+use event_source::mapping::position::Position;
+use event_source::mapping::position::Start;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
@@ -84,7 +85,7 @@ struct Source<'s> {
     trace: &'s Trace,
     lineage: Lineage,
     reading: BTreeMap<String, Reading>,
-    checkpoints: BTreeMap<String, SequenceNumber>,
+    checkpoints: BTreeMap<String, Position>,
     finished: Vec<String>,
     generation: u32,
     began: Instant,
@@ -161,7 +162,7 @@ impl<'s> Source<'s> {
     fn start(&mut self, id: &str) {
         let checkpoint = self.checkpoints.get(id).cloned();
         let records = self.stream.shards.get(id).map_or(&[][..], Vec::as_slice);
-        let after = |record: &&event_source::record::Record| {
+        let after = |record: &&event_source::kinesis::record::Record| {
             checkpoint
                 .as_ref()
                 .is_some_and(|checkpoint| record.sequence_number <= *checkpoint)
@@ -252,8 +253,7 @@ impl<'s> Source<'s> {
             "  answer {}/{}: {:?}",
             end.shard, end.sub_shard, end.outcome
         ));
-        if let Outcome::Answered(answer @ (Answer::Success | Answer::PartialFrom(_))) = &end.outcome
-        {
+        if let Outcome::Answered(answer @ (Answer::Success | Answer::Partial(_))) = &end.outcome {
             invariants::of_answer(self.stream, self.lake, &end.batch, answer)?;
         }
         let now = self.now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use bytes::Bytes;
-use event_source::lineage::ListedShard;
+use event_source::kinesis::lineage::ListedShard;
 use ingest::error::{LakeError, LineageError};
 use ingest::lake::{Lake, Listed, Memory};
 use ingest::lineage::{Lineage, Relatives};

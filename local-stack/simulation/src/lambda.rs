@@ -4,8 +4,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use event_source::answer::{self, Answer};
-use event_source::shard::{Batch, Outcome};
+use event_source::kinesis::answer::{self, Answer};
+use event_source::kinesis::shard::{Batch, Outcome};
 use ingest::config::PartialResponses;
 use ingest::environment::Broker;
 use ingest::handler::{Handler, Settings};

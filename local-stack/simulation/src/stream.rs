@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use event_source::envelope::Envelope;
-use event_source::lineage::ListedShard;
-use event_source::record::{Record, SequenceNumber};
+use event_source::kinesis::envelope::Envelope;
+use event_source::kinesis::lineage::ListedShard;
+use event_source::kinesis::record::Record;
+use event_source::mapping::position::Position;
 use pipeline::rollup::Lateness;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -199,7 +200,7 @@ impl Writer {
     fn put(&mut self, key: usize, payload: Bytes, arrival_ms: i64, verdict: Verdict, poison: bool) {
         let shard = &self.shard_of[key];
         let key = format!("k{key}");
-        let sequence_number = SequenceNumber::from(self.last_number);
+        let sequence_number = Position::from(self.last_number);
         let payload_bytes =
             envelope(shard).record_bytes(sequence_number.as_str(), &key, payload.len(), arrival_ms);
         self.stream.written.insert(

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{Record as KinesisRecord, ShardIteratorType};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::lineage::{ListedShard, Start};
-use crate::record::SequenceNumber;
+use super::lineage::ListedShard;
+use crate::aws::explain;
+use crate::mapping::position::{Position, Start};
 
 /// Five reads per second and shard (Kinesis quotas): the pace while the reader is behind.
 const READ_INTERVAL: Duration = Duration::from_millis(200);
@@ -25,27 +26,6 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StreamError(String);
-
-/// One line for an SDK error: the service's code and message, or why it did not answer.
-pub fn explain<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
-    error: &SdkError<E, R>,
-) -> String {
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => return format!("{code}: {message}"),
-        (Some(code), None) => return code.to_owned(),
-        (None, _) => {}
-    }
-    let mut line = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        source = cause.source();
-    }
-    line
-}
 
 /// A stream that was found.
 #[derive(Clone, Debug)]
@@ -139,7 +119,7 @@ pub struct Reader {
     stream: Stream,
     shard: String,
     start: Start,
-    after: Option<SequenceNumber>,
+    after: Option<Position>,
     iterator: Option<String>,
     not_before: Instant,
     failures: u32,
@@ -154,7 +134,7 @@ enum ReadError {
 
 impl Reader {
     /// A reader that begins after `after`, or at `start` where there is no such record.
-    pub fn new(stream: Stream, shard: &str, start: Start, after: Option<SequenceNumber>) -> Self {
+    pub fn new(stream: Stream, shard: &str, start: Start, after: Option<Position>) -> Self {
         Self {
             stream,
             shard: shard.to_owned(),
@@ -231,7 +211,7 @@ impl Reader {
             })?;
         let records = answer.records;
         if let Some(last) = records.last() {
-            let number = SequenceNumber::parse(&last.sequence_number)
+            let number = Position::parse(&last.sequence_number)
                 .map_err(|error| ReadError::Fatal(StreamError(error.to_string())))?;
             self.after = Some(number);
         }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::record::Millis;
+use super::position::Millis;
 
 /// Parameters as somebody wrote them, not yet checked. Field names are AWS's; -1 means "no limit" where AWS says so.
 #[derive(Clone, Debug)]

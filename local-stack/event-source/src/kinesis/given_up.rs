@@ -1,104 +1,38 @@
-//! The JSON document that stands for a batch that was given up, for writing it and for reading it back.
-//!
-//! Source: Lambda developer guide, "Retain discarded batch records for a Kinesis Data Streams event source".
+//! A batch of a shard that was given up: what its invocation record says of it, and reading that record back.
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::record::{Millis, Record, SequenceNumber};
-use crate::shard::{Condition, MAXIMUM_PAYLOAD_BYTES};
+use super::record::Record;
+use crate::lambda::MAXIMUM_PAYLOAD_BYTES;
+use crate::mapping::given_up::{BatchInfo, iso};
+use crate::mapping::position::Position;
 
-/// A batch that was given up, as a destination takes it.
-pub trait GivenUpBatch {
-    /// Where it came from, for the log.
-    fn name(&self) -> &str;
-
-    /// The JSON document that Lambda sends: with the whole event as a string for S3, without it for SQS.
-    ///
-    /// # Panics
-    /// When there are no records.
-    fn invocation_record(&self, payload: Option<&str>) -> String;
-
-    /// The key of its object in a bucket. `mapping`: the mapping's identity; `random` keeps keys apart.
-    fn object_key(&self, mapping: Uuid, random: Uuid) -> String;
-}
-
-/// The facts of one batch that was given up.
+/// The batch.
 #[derive(Debug)]
-pub struct Discarded<'a> {
-    /// The last invocation's request id.
-    pub request_id: Uuid,
-    /// The function's ARN.
-    pub function_arn: &'a str,
+pub struct Batch<'a> {
     /// The stream's ARN.
     pub stream_arn: &'a str,
     /// The shard.
     pub shard: &'a str,
     /// The records, not empty.
     pub records: &'a [Record],
-    /// Why.
-    pub condition: Condition,
-    /// How often they were invoked.
-    pub invocations: u32,
-    /// When they were given up.
-    pub at: Millis,
 }
 
-/// What is skipped when reading is not needed then, and AWS may leave it out: a batch that was never invoked has no
-/// response.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InvocationRecord<'a> {
-    #[serde(skip_deserializing)]
-    request_context: RequestContext<'a>,
-    #[serde(skip_deserializing)]
-    response_context: ResponseContext,
-    #[serde(skip_deserializing)]
-    version: &'static str,
-    #[serde(skip_deserializing)]
-    timestamp: String,
+#[derive(Serialize)]
+struct Described<'a> {
     #[serde(rename = "KinesisBatchInfo")]
-    kinesis_batch_info: KinesisBatchInfo<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Cow<'a, str>>,
+    info: KinesisBatchInfo<'a>,
 }
 
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RequestContext<'a> {
-    pub(crate) request_id: Uuid,
-    pub(crate) function_arn: &'a str,
-    pub(crate) condition: String,
-    pub(crate) approximate_invoke_count: u32,
-}
-
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ResponseContext {
-    status_code: u16,
-    executed_version: &'static str,
-    function_error: &'static str,
-}
-
-impl ResponseContext {
-    pub(crate) fn of_an_error() -> Self {
-        Self {
-            status_code: 200,
-            executed_version: "$LATEST",
-            function_error: "Unhandled",
-        }
-    }
-}
-
+/// What is skipped when reading is not needed then, and AWS may leave it out.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct KinesisBatchInfo<'a> {
     shard_id: Cow<'a, str>,
-    start_sequence_number: SequenceNumber,
-    end_sequence_number: SequenceNumber,
+    start_sequence_number: Position,
+    end_sequence_number: Position,
     #[serde(skip_deserializing)]
     approximate_arrival_of_first_record: String,
     #[serde(skip_deserializing)]
@@ -109,68 +43,37 @@ struct KinesisBatchInfo<'a> {
     stream_arn: &'a str,
 }
 
-impl GivenUpBatch for Discarded<'_> {
-    fn name(&self) -> &str {
+impl BatchInfo for Batch<'_> {
+    fn of(&self) -> &str {
         self.shard
     }
 
-    fn invocation_record(&self, payload: Option<&str>) -> String {
+    fn describe(&self) -> impl Serialize {
         let (first, last) = (&self.records[0], &self.records[self.records.len() - 1]);
-        let record = InvocationRecord {
-            request_context: RequestContext {
-                request_id: self.request_id,
-                function_arn: self.function_arn,
-                condition: self.condition.to_string(),
-                approximate_invoke_count: self.invocations,
-            },
-            response_context: ResponseContext::of_an_error(),
-            version: "1.0",
-            timestamp: iso(self.at),
-            kinesis_batch_info: KinesisBatchInfo {
-                shard_id: self.shard.into(),
-                start_sequence_number: first.sequence_number.clone(),
-                end_sequence_number: last.sequence_number.clone(),
-                approximate_arrival_of_first_record: iso(first.arrival),
-                approximate_arrival_of_last_record: iso(last.arrival),
-                batch_size: self.records.len(),
-                stream_arn: self.stream_arn,
-            },
-            payload: payload.map(Cow::from),
+        let info = KinesisBatchInfo {
+            shard_id: self.shard.into(),
+            start_sequence_number: first.sequence_number.clone(),
+            end_sequence_number: last.sequence_number.clone(),
+            approximate_arrival_of_first_record: iso(first.arrival),
+            approximate_arrival_of_last_record: iso(last.arrival),
+            batch_size: self.records.len(),
+            stream_arn: self.stream_arn,
         };
-        serde_json::to_string(&record).unwrap_or_default()
+        Described { info }
     }
-
-    /// `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random UUID>`
-    fn object_key(&self, mapping: Uuid, random: Uuid) -> String {
-        let (shard, at) = (self.shard, time_of_key(self.at));
-        format!("aws/lambda/{mapping}/{shard}/{at}-{random}")
-    }
-}
-
-/// `YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS`
-pub(crate) fn time_of_key(at: Millis) -> impl std::fmt::Display {
-    timestamp(at).strftime("%Y/%m/%d/%Y-%m-%dT%H.%M.%S")
-}
-
-fn timestamp(millis: Millis) -> Timestamp {
-    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-pub(crate) fn iso(millis: Millis) -> String {
-    format!("{:.3}", timestamp(millis))
 }
 
 /// A batch that was given up, as an S3 on-failure destination keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct StoredBatch {
     /// The shard.
     pub shard: String,
     /// Position of the first record, as the metadata says.
-    pub first: SequenceNumber,
+    pub first: Position,
     /// Position of the last record, as the metadata says.
-    pub last: SequenceNumber,
+    pub last: Position,
     /// Positions of the records in the payload, of which there is at least one.
-    pub positions: Vec<SequenceNumber>,
+    pub positions: Vec<Position>,
     /// The event, as the function was given it.
     pub payload: String,
 }
@@ -197,6 +100,13 @@ pub enum NotGivenUp {
     NoRecords,
 }
 
+#[derive(Deserialize)]
+struct InvocationRecord<'a> {
+    #[serde(rename = "KinesisBatchInfo", borrow)]
+    batch: KinesisBatchInfo<'a>,
+    payload: Option<Cow<'a, str>>,
+}
+
 /// As much of an event as is needed to understand the function's answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -212,10 +122,10 @@ struct EventRecord {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EventRecordPosition {
-    sequence_number: SequenceNumber,
+    sequence_number: Position,
 }
 
-impl GivenUp {
+impl StoredBatch {
     /// Reads the content of an object that an S3 on-failure destination holds.
     pub fn read(object: &[u8]) -> Result<Self, NotGivenUp> {
         let record: InvocationRecord<'_> =
@@ -228,7 +138,7 @@ impl GivenUp {
         if event.records.is_empty() {
             return Err(NotGivenUp::NoRecords);
         }
-        let batch = record.kinesis_batch_info;
+        let batch = record.batch;
         Ok(Self {
             shard: batch.shard_id.into_owned(),
             first: batch.start_sequence_number,
@@ -245,12 +155,16 @@ impl GivenUp {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
+    use super::super::envelope::Envelope;
     use super::*;
-    use crate::envelope::Envelope;
+    use crate::mapping::given_up::{Condition, GivenUp};
+    use crate::mapping::position::Millis;
 
     fn record(sequence_number: &str, arrival: Millis) -> Record {
         Record {
-            sequence_number: SequenceNumber::parse(sequence_number).expect("decimal"),
+            sequence_number: Position::parse(sequence_number).expect("decimal"),
             partition_key: "key".into(),
             data: bytes::Bytes::new(),
             arrival,
@@ -259,13 +173,15 @@ mod tests {
     }
 
     /// The developer guide's example, as far as it goes.
-    fn discarded(records: &[Record]) -> Discarded<'_> {
-        Discarded {
+    fn given_up(records: &[Record]) -> GivenUp<'_, Batch<'_>> {
+        GivenUp {
             request_id: Uuid::nil(),
             function_arn: "arn:aws:lambda:us-east-2:123456789012:function:myfunction",
-            stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/mystream",
-            shard: "shardId-000000000001",
-            records,
+            batch: Batch {
+                stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/mystream",
+                shard: "shardId-000000000001",
+                records,
+            },
             condition: Condition::RetryAttemptsExhausted,
             invocations: 1,
             at: 1_573_691_886_021,
@@ -287,12 +203,12 @@ mod tests {
 
     #[test]
     fn a_queue_gets_the_metadata_of_the_developer_guides_example() {
-        insta::assert_snapshot!(discarded(&example()).invocation_record(None));
+        insta::assert_snapshot!(given_up(&example()).invocation_record(None));
     }
 
     #[test]
     fn a_bucket_gets_the_whole_event_as_a_string_besides() {
-        let text = discarded(&example()).invocation_record(Some(r#"{"Records":[]}"#));
+        let text = given_up(&example()).invocation_record(Some(r#"{"Records":[]}"#));
         assert!(
             text.ends_with(r#","payload":"{\"Records\":[]}"}"#),
             "{text}"
@@ -302,7 +218,7 @@ mod tests {
     #[test]
     fn objects_are_named_by_mapping_shard_and_time() {
         assert_eq!(
-            discarded(&example()).object_key(Uuid::nil(), Uuid::max()),
+            given_up(&example()).object_key(Uuid::nil(), Uuid::max()),
             "aws/lambda/00000000-0000-0000-0000-000000000000/shardId-000000000001/2019/11/14/2019-11-14T00.38.06-ffffffff-ffff-ffff-ffff-ffffffffffff"
         );
     }
@@ -320,10 +236,10 @@ mod tests {
             let payload = Envelope::new("shardId-000000000001", "stream", "region", "role").payload(&records);
             let payload = String::from_utf8(payload).expect("UTF-8");
             let positions: Vec<_> = records.iter().map(|record| record.sequence_number.clone()).collect();
-            let written = discarded(&records).invocation_record(Some(&payload));
+            let written = given_up(&records).invocation_record(Some(&payload));
             proptest::prop_assert_eq!(
-                GivenUp::read(written.as_bytes()).expect("given up"),
-                GivenUp {
+                StoredBatch::read(written.as_bytes()).expect("given up"),
+                StoredBatch {
                     shard: "shardId-000000000001".to_owned(),
                     first: positions[0].clone(),
                     last: positions[positions.len() - 1].clone(),
@@ -341,7 +257,10 @@ mod tests {
     fn only_shard_positions_and_payload_are_needed_for_reading() {
         let event = r#"{\"Records\":[{\"kinesis\":{\"sequenceNumber\":\"1\"}}]}"#;
         let text = format!(r#"{{"responseContext":null,{BATCH},"payload":"{event}"}}"#);
-        assert_eq!(GivenUp::read(text.as_bytes()).expect("given up").shard, "s");
+        assert_eq!(
+            StoredBatch::read(text.as_bytes()).expect("given up").shard,
+            "s"
+        );
     }
 
     #[test]
@@ -361,7 +280,7 @@ mod tests {
             ),
             (with_payload("null"), "has no payload"),
             (
-                discarded(&example()).invocation_record(None),
+                given_up(&example()).invocation_record(None),
                 "has no payload",
             ),
             (with_payload(r#""Records""#), "not an event"),
@@ -377,7 +296,7 @@ mod tests {
             ),
         ];
         for (text, reason) in table {
-            let refused = GivenUp::read(text.as_bytes())
+            let refused = StoredBatch::read(text.as_bytes())
                 .expect_err(reason)
                 .to_string();
             assert!(refused.contains(reason), "{refused}");

@@ -1,26 +1,16 @@
 //! What a function's answer means for its batch.
 //!
 //! Source: Lambda developer guide, "Configuring partial batch response with Kinesis Data Streams and Lambda"
-//! (success and failure conditions). What the guide leaves open is read as a failure of the whole batch: records
-//! are redelivered rather than skipped.
+//! (success and failure conditions).
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::Value;
+use crate::mapping::answer::{self, Identifier};
+use crate::mapping::position::Position;
 
-use crate::record::SequenceNumber;
-
-/// The meaning of an invocation's end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The whole batch is done.
-    Success,
-    /// Nothing of the batch is done: the function failed, or its answer cannot be understood.
-    Failed(Cow<'static, str>),
-    /// Records before this one are done; it and everything after it are to be retried.
-    PartialFrom(SequenceNumber),
-}
+/// The meaning of an invocation's end. Records before the position of a partial answer are done; the one there and
+/// everything after it are to be retried.
+pub type Answer = answer::Answer<Position>;
 
 /// Reads the body that the function answered for `batch`, given as records or as their positions.
 ///
@@ -28,72 +18,49 @@ pub enum Answer {
 pub fn read(
     body: &[u8],
     report_batch_item_failures: bool,
-    batch: &[impl AsRef<SequenceNumber>],
+    batch: &[impl AsRef<Position>],
 ) -> Answer {
-    if !report_batch_item_failures || body.trim_ascii().is_empty() {
-        return Answer::Success;
-    }
-    match lowest_failure(body, batch) {
-        Ok(None) => Answer::Success,
-        Ok(Some(lowest)) => Answer::PartialFrom(lowest),
-        Err(reason) => Answer::Failed(reason.into()),
-    }
+    answer::read(body, report_batch_item_failures, |identifiers| {
+        lowest(identifiers, batch)
+    })
 }
 
-fn lowest_failure(
-    body: &[u8],
-    batch: &[impl AsRef<SequenceNumber>],
-) -> Result<Option<SequenceNumber>, &'static str> {
-    let answer: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON")?;
-    let answer = match answer {
-        Value::Null => return Ok(None),
-        Value::Object(answer) => answer,
-        _ => return Err("the answer is not a JSON object"),
-    };
-    let failures = match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(failures)) => failures,
-        Some(_) => return Err("batchItemFailures is not a list"),
-    };
-    if failures.is_empty() {
-        return Ok(None);
-    }
-    let positions: HashMap<&str, usize> = batch
+fn lowest(
+    identifiers: &mut dyn Iterator<Item = Identifier<'_>>,
+    batch: &[impl AsRef<Position>],
+) -> Result<Position, &'static str> {
+    let positions: HashMap<&str, &Position> = batch
         .iter()
-        .enumerate()
-        .map(|(index, record)| (record.as_ref().as_str(), index))
+        .map(|record| (record.as_ref().as_str(), record.as_ref()))
         .collect();
-    let mut lowest: Option<&SequenceNumber> = None;
-    for failure in failures {
-        let identifier = failure
-            .get("itemIdentifier")
-            .ok_or("a batch item failure has no itemIdentifier")?
+    let mut lowest: Option<&Position> = None;
+    for identifier in identifiers {
+        let identifier = identifier?
             .as_str()
             .ok_or("an itemIdentifier is not a string")?;
         if identifier.is_empty() {
             return Err("an itemIdentifier is empty");
         }
-        let index = positions
+        let reported = *positions
             .get(identifier)
             .ok_or("an itemIdentifier is not in the batch")?;
-        let reported = batch[*index].as_ref();
         if lowest.is_none_or(|lowest| reported < lowest) {
             lowest = Some(reported);
         }
     }
-    Ok(lowest.cloned())
+    lowest.cloned().ok_or("no itemIdentifier")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
+    use crate::kinesis::record::Record;
 
     fn batch(numbers: &[u64]) -> Vec<Record> {
         numbers
             .iter()
             .map(|number| Record {
-                sequence_number: SequenceNumber::from(*number),
+                sequence_number: Position::from(*number),
                 partition_key: "key".into(),
                 data: bytes::Bytes::new(),
                 arrival: 0,
@@ -106,7 +73,7 @@ mod tests {
         match read(body.as_bytes(), true, &batch(&[9, 10, 11])) {
             Answer::Success => "success".to_owned(),
             Answer::Failed(reason) => format!("failed: {reason}"),
-            Answer::PartialFrom(number) => format!("from {number}"),
+            Answer::Partial(number) => format!("from {number}"),
         }
     }
 

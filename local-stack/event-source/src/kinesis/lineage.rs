@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::mapping::StartingPosition;
-use crate::record::Millis;
+use crate::mapping::parameters::StartingPosition;
+use crate::mapping::position::{Millis, Start};
 
 /// A shard as the stream lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +12,6 @@ pub struct ListedShard {
     pub id: String,
     /// The shard or, after a merge, the two shards that it came from.
     pub parents: Vec<String>,
-}
-
-/// Where a shard without a checkpoint is read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Start {
-    /// Its oldest record.
-    TrimHorizon,
-    /// Its first record that arrived at or after this time.
-    AtTimestamp(Millis),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,20 @@
 
 use std::collections::VecDeque;
 
-use crate::answer::Answer;
-use crate::mapping::Mapping;
-use crate::record::{Millis, Record, SequenceNumber};
-use crate::sub_shard::{Next, SubShard};
+use super::envelope::EMPTY_PAYLOAD_BYTES;
+use super::record::Record;
+use crate::lambda::MAXIMUM_PAYLOAD_BYTES;
+use crate::mapping::answer;
+use crate::mapping::given_up::Condition;
+use crate::mapping::lane::{self, Lane, Next};
+use crate::mapping::parameters::Mapping;
+use crate::mapping::position::{Millis, Position};
 
-pub use crate::sub_shard::{Batch, Condition, MAXIMUM_PAYLOAD_BYTES};
+/// Consecutive records of a sub-shard.
+pub type Batch = lane::Batch<Record>;
+
+/// The end of an invocation.
+pub type Outcome = answer::Outcome<Position>;
 
 /// What the owner of a [`Shard`] must do.
 #[derive(Clone, Debug)]
@@ -23,7 +31,7 @@ pub enum Action {
     /// Everything up to and including this record is done with: remember it.
     Checkpoint {
         /// The last record done with.
-        sequence_number: SequenceNumber,
+        sequence_number: Position,
         /// Records that became done since the checkpoint before this one.
         records: u64,
     },
@@ -46,28 +54,46 @@ pub enum Action {
     },
 }
 
-/// The end of an invocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The function ran (perhaps to an error, a crash or its time-out).
-    Answered(Answer),
-    /// The function could not be invoked: the batch is retried as it is, without using up the retry quota, until
-    /// its records are too old.
-    NotInvoked,
+/// A stream, as a lane sees it: all records of a shard keep one order.
+#[derive(Debug)]
+pub(crate) struct Stream;
+
+impl lane::Broker for Stream {
+    type Record = Record;
+    type Partial = Position;
+    const TOO_LARGE: Condition = Condition::InvokePayloadSizeExceeded;
+
+    fn arrival(record: &Record) -> Millis {
+        record.arrival
+    }
+
+    fn partition(_: &Record) -> i32 {
+        0
+    }
+
+    fn record_bytes(record: &Record) -> usize {
+        record.payload_bytes
+    }
+
+    fn partition_bytes(&self, _: i32) -> usize {
+        0
+    }
+
+    fn empty_bytes(&self) -> usize {
+        EMPTY_PAYLOAD_BYTES
+    }
+
+    fn is_left(&self, from: &Position, record: &Record) -> bool {
+        record.sequence_number >= *from
+    }
 }
 
-impl Outcome {
-    /// How many of the batch's records were not said to be done.
-    pub fn failed_records(&self, records: &[Record]) -> usize {
-        match self {
-            Self::Answered(Answer::Success) => 0,
-            Self::Answered(Answer::PartialFrom(from)) => records
-                .iter()
-                .filter(|record| record.sequence_number >= *from)
-                .count(),
-            Self::Answered(Answer::Failed(_)) | Self::NotInvoked => records.len(),
-        }
-    }
+/// The part of a shard that has one batch in flight.
+#[derive(Debug)]
+struct SubShard {
+    lane: Lane<Stream>,
+    /// Ordinals, in the whole shard, of the records not done.
+    left: VecDeque<u64>,
 }
 
 /// The state of one shard. See the module's documentation.
@@ -76,19 +102,22 @@ pub struct Shard {
     sub_shards: Vec<SubShard>,
     mapping: Mapping,
     /// Records pushed and not yet behind the checkpoint, in the shard's order; the first has ordinal `first`.
-    ahead: VecDeque<SequenceNumber>,
+    ahead: VecDeque<Position>,
     first: u64,
-    last_pushed: Option<SequenceNumber>,
-    unreported: Option<(SequenceNumber, u64)>,
+    last_pushed: Option<Position>,
+    unreported: Option<(Position, u64)>,
     closed: bool,
 }
 
 impl Shard {
     /// A shard from which everything up to and including `checkpoint` was done before.
-    pub fn new(mapping: Mapping, checkpoint: Option<SequenceNumber>) -> Self {
+    pub fn new(mapping: Mapping, checkpoint: Option<Position>) -> Self {
         Self {
             sub_shards: (0..mapping.parallelization_factor)
-                .map(|_| SubShard::new(mapping))
+                .map(|_| SubShard {
+                    lane: Lane::new(mapping, Stream),
+                    left: VecDeque::new(),
+                })
                 .collect(),
             mapping,
             ahead: VecDeque::new(),
@@ -115,7 +144,9 @@ impl Shard {
             let ordinal = self.first + self.ahead.len() as u64;
             self.ahead.push_back(number.clone());
             let sub_shard = self.sub_shard_of(&record.partition_key);
-            self.sub_shards[sub_shard].push(now, ordinal, record);
+            let sub_shard = &mut self.sub_shards[sub_shard];
+            sub_shard.left.push_back(ordinal);
+            sub_shard.lane.push(now, record);
         }
     }
 
@@ -137,7 +168,7 @@ impl Shard {
             .iter_mut()
             .enumerate()
             .find_map(|(sub_shard, state)| {
-                Some(match state.next(now, closed)? {
+                Some(match state.lane.next(now, closed)? {
                     Next::Invoke(batch) => Action::Invoke { sub_shard, batch },
                     Next::GiveUp(batch, condition) => Action::SendToOnFailure {
                         sub_shard,
@@ -155,7 +186,7 @@ impl Shard {
         }
         self.sub_shards
             .iter()
-            .filter_map(|sub_shard| sub_shard.wake_at(self.closed))
+            .filter_map(|sub_shard| sub_shard.lane.wake_at(self.closed))
             .min()
     }
 
@@ -164,10 +195,8 @@ impl Shard {
     /// # Panics
     /// When that sub-shard has no invocation in flight.
     pub fn answered(&mut self, now: Millis, sub_shard: usize, outcome: &Outcome) {
-        let done = self.sub_shards[sub_shard].answered(now, outcome);
-        if done {
-            self.advance();
-        }
+        let done = self.sub_shards[sub_shard].lane.answered(now, outcome).len();
+        self.done(sub_shard, done);
     }
 
     /// The records of `sub_shard` that were given up are in the on-failure destination.
@@ -175,8 +204,8 @@ impl Shard {
     /// # Panics
     /// When that sub-shard has no records being handed over.
     pub fn handed_over(&mut self, now: Millis, sub_shard: usize) {
-        self.sub_shards[sub_shard].handed_over(now);
-        self.advance();
+        let done = self.sub_shards[sub_shard].lane.handed_over(now).len();
+        self.done(sub_shard, done);
     }
 
     /// Whether more records should be read. Bounded: about one further batch per sub-shard is held ready.
@@ -185,7 +214,7 @@ impl Shard {
         let (records, bytes) = self
             .sub_shards
             .iter()
-            .map(SubShard::waiting)
+            .map(|sub_shard| sub_shard.lane.waiting())
             .fold((0, 0), |sum, waiting| {
                 (sum.0 + waiting.0, sum.1 + waiting.1)
             });
@@ -195,7 +224,7 @@ impl Shard {
     }
 
     /// The last record pushed (or the checkpoint that the shard began after): reading goes on after it.
-    pub fn last_pushed(&self) -> Option<&SequenceNumber> {
+    pub fn last_pushed(&self) -> Option<&Position> {
         self.last_pushed.as_ref()
     }
 
@@ -215,12 +244,14 @@ impl Shard {
         usize::try_from(hash % factor).unwrap_or(0)
     }
 
-    fn advance(&mut self) {
+    /// The oldest records of a sub-shard are done.
+    fn done(&mut self, sub_shard: usize, records: usize) {
+        self.sub_shards[sub_shard].left.drain(..records);
         let end = self.first + self.ahead.len() as u64;
         let oldest_left = self
             .sub_shards
             .iter()
-            .filter_map(SubShard::oldest_left)
+            .filter_map(|sub_shard| sub_shard.left.front().copied())
             .min()
             .unwrap_or(end);
         let records = oldest_left - self.first;

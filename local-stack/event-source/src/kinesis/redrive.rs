@@ -6,13 +6,12 @@ use std::fmt;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::answer::{self, Answer};
-use crate::environment::InvocationEnd;
-use crate::function::Function;
-use crate::invocation_record::GivenUp;
-use crate::kinesis::explain;
-use crate::on_failure::s3_client;
-use crate::record::SequenceNumber;
+use super::answer::{self, Answer};
+use super::given_up::StoredBatch;
+use crate::aws::{explain, s3_client};
+use crate::lambda::environment::InvocationEnd;
+use crate::lambda::function::Function;
+use crate::mapping::position::Position;
 
 /// `s3://<bucket>/<key>`: an object, or all objects whose keys begin so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +53,7 @@ impl fmt::Display for Address {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     shard: String,
-    first: SequenceNumber,
+    first: Position,
     object: Address,
 }
 
@@ -178,7 +177,7 @@ impl Redrive {
                 continue;
             }
             match self.read(&object).await {
-                Ok(GivenUp { shard, first, .. }) => turns.push(Turn {
+                Ok(StoredBatch { shard, first, .. }) => turns.push(Turn {
                     shard,
                     first,
                     object,
@@ -193,13 +192,13 @@ impl Redrive {
         turns
     }
 
-    async fn read(&self, object: &Address) -> Result<GivenUp, String> {
+    async fn read(&self, object: &Address) -> Result<StoredBatch, String> {
         let request = self.client.get_object();
         let request = request.bucket(&object.bucket).key(&object.key);
         let answer = request.send().await.map_err(|error| explain(&error))?;
         let body = answer.body.collect().await;
         let body = body.map_err(|error| error.to_string())?.into_bytes();
-        GivenUp::read(&body).map_err(|error| error.to_string())
+        StoredBatch::read(&body).map_err(|error| error.to_string())
     }
 
     async fn redrive(&self, object: &Address) -> Result<(), Failure> {
@@ -251,7 +250,7 @@ enum Failure {
 }
 
 /// The error says what is not done of a batch.
-fn done(end: InvocationEnd, positions: &[SequenceNumber]) -> Result<(), String> {
+fn done(end: InvocationEnd, positions: &[Position]) -> Result<(), String> {
     let answer = match end {
         InvocationEnd::Answered(body) => answer::read(&body, true, positions),
         InvocationEnd::Failed(reason) => Answer::Failed(reason.into()),
@@ -259,9 +258,7 @@ fn done(end: InvocationEnd, positions: &[SequenceNumber]) -> Result<(), String> 
     };
     match answer {
         Answer::Success => Ok(()),
-        Answer::PartialFrom(position) => {
-            Err(format!("partly done: handed back from {position} on"))
-        }
+        Answer::Partial(position) => Err(format!("partly done: handed back from {position} on")),
         Answer::Failed(reason) => Err(format!("failed: {reason}")),
     }
 }
@@ -273,7 +270,7 @@ mod tests {
     fn turn(shard: &str, first: u64, key: &str) -> Turn {
         Turn {
             shard: shard.to_owned(),
-            first: SequenceNumber::from(first),
+            first: Position::from(first),
             object: Address {
                 bucket: "failed".to_owned(),
                 key: key.to_owned(),

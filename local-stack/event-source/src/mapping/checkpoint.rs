@@ -9,8 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::lineage::Start;
-use crate::record::SequenceNumber;
+use super::position::{Position, Start};
 
 const FILE: &str = "checkpoints.json";
 const LOCK: &str = "lock";
@@ -34,7 +33,8 @@ pub struct Checkpoints {
 pub struct ShardCheckpoint {
     /// The last record done with: everything up to and including it was answered for or handed to the on-failure
     /// destination. `None`: no record yet.
-    pub sequence_number: Option<SequenceNumber>,
+    #[serde(rename = "sequence_number")]
+    pub position: Option<Position>,
     /// Records done with since the state directory was made.
     pub records: u64,
     /// How far reading is behind the shard's newest record, in milliseconds, as Kinesis last said.
@@ -194,7 +194,7 @@ impl CheckpointStore {
             .shards
             .entry(id.to_owned())
             .or_insert(ShardCheckpoint {
-                sequence_number: None,
+                position: None,
                 records: 0,
                 millis_behind_latest: 0,
                 closed: false,
@@ -252,7 +252,7 @@ mod tests {
         first.add_shard("shardId-000000000000", Start::TrimHorizon);
         first.add_shard("shardId-000000000001", Start::AtTimestamp(5));
         first.update("shardId-000000000000", |shard| {
-            shard.sequence_number = Some(SequenceNumber::from(42));
+            shard.position = Some(Position::from(42));
             shard.records = 7;
         });
         first.save().expect("saved");
@@ -269,7 +269,7 @@ mod tests {
         store.add_shard("shardId-000000000000", Start::TrimHorizon);
         store.add_shard("shardId-000000000001", Start::AtTimestamp(5));
         store.update("shardId-000000000001", |shard| {
-            shard.sequence_number = Some(SequenceNumber::from(42));
+            shard.position = Some(Position::from(42));
             shard.records = 7;
         });
         store.save().expect("saved");

@@ -13,8 +13,8 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use tokio::sync::mpsc;
 
-use super::run::EventSource;
-use crate::mapping::StartingPosition;
+use super::source::EventSource;
+use crate::mapping::parameters::StartingPosition;
 
 /// The brokers answer within this.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,11 +96,11 @@ pub(super) fn join(
     events: mpsc::UnboundedSender<Event>,
 ) -> anyhow::Result<StreamConsumer<Context>> {
     let topic = source.envelope.topic();
-    let reset = match source.mapping.starting_position {
+    let reset = match source.delivery.mapping.starting_position {
         StartingPosition::Latest => "latest",
         _ => "earliest",
     };
-    let member = format!("{}-{number}", source.checkpoints.current().uuid);
+    let member = format!("{}-{number}", source.delivery.checkpoints.current().uuid);
     let mut config = source.config.clone();
     config
         .set("group.id", &source.consumer_group)

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::environment::{Environment, FunctionSettings, InvocationEnd};
-use crate::shard::MAXIMUM_PAYLOAD_BYTES;
+use super::MAXIMUM_PAYLOAD_BYTES;
+use super::environment::{Environment, FunctionSettings, InvocationEnd};
 
 const FIRST_INIT_BACK_OFF: Duration = Duration::from_millis(500);
 const LONGEST_INIT_BACK_OFF: Duration = Duration::from_secs(15);

@@ -13,7 +13,7 @@ use events::metrics::Metric;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::kinesis::explain;
+use crate::aws::explain;
 
 const PERIOD: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use crate::reaper::Reaper;
-use crate::runtime_api::{Event, Phase, RuntimeApi};
+use super::reaper::Reaper;
+use super::runtime_api::{Event, Phase, RuntimeApi};
 
 /// Lambda's bound on a function's start (developer guide, "Lambda execution environment lifecycle").
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);

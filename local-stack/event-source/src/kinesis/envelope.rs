@@ -5,7 +5,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::record::{Millis, Record};
+use super::record::Record;
+use crate::mapping::position::Millis;
 
 const HEAD: &[u8] = b"{\"Records\":[";
 const TAIL: &[u8] = b"]}";
@@ -110,7 +111,7 @@ pub(crate) fn arrival_timestamp(arrival: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::SequenceNumber;
+    use crate::mapping::position::Position;
     use bytes::Bytes;
 
     fn envelope() -> Envelope {
@@ -129,7 +130,7 @@ mod tests {
         arrival: Millis,
     ) -> Record {
         Record {
-            sequence_number: SequenceNumber::parse(sequence_number).expect("decimal"),
+            sequence_number: Position::parse(sequence_number).expect("decimal"),
             partition_key: partition_key.into(),
             data: Bytes::from_static(data),
             arrival,
@@ -187,7 +188,7 @@ mod tests {
             let envelope = envelope();
             let payload_bytes = envelope.record_bytes(&number, &key, data.len(), arrival);
             let record = Record {
-                sequence_number: SequenceNumber::parse(&number).expect("decimal"),
+                sequence_number: Position::parse(&number).expect("decimal"),
                 partition_key: key.as_str().into(),
                 data: data.into(),
                 arrival,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::ByteStream;
 use uuid::Uuid;
 
-use crate::invocation_record::GivenUpBatch;
-use crate::kinesis::explain;
+use super::given_up::{BatchInfo, GivenUp};
+use crate::aws::{explain, s3_client};
 
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
@@ -45,13 +45,6 @@ impl std::str::FromStr for Destination {
             }),
         }
     }
-}
-
-/// A client for buckets. An endpoint of one's own (`LocalStack`) has no host name per bucket.
-pub(crate) fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
-    let path_style = config.endpoint_url().is_some();
-    let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style);
-    aws_sdk_s3::Client::from_conf(config.build())
 }
 
 /// A destination that was found.
@@ -118,12 +111,12 @@ impl OnFailure {
         }
     }
 
-    /// Delivers, and does not give up: the records have no other place.
-    pub async fn deliver(&self, discarded: &impl GivenUpBatch, payload: impl Fn() -> Vec<u8>) {
+    /// Delivers, and does not give up: the records have no other place. `event`: what the function was invoked with.
+    pub async fn deliver<B: BatchInfo>(&self, given_up: &GivenUp<'_, B>, event: &str) {
         let mut wait = Duration::from_millis(500);
-        while let Err(reason) = self.try_deliver(discarded, &payload).await {
+        while let Err(reason) = self.try_deliver(given_up, event).await {
             tracing::warn!(
-                of = discarded.name(),
+                of = given_up.batch.of(),
                 next_in_ms = wait.as_millis(),
                 "the on-failure destination did not take a batch: {reason}"
             );
@@ -132,14 +125,14 @@ impl OnFailure {
         }
     }
 
-    async fn try_deliver(
+    async fn try_deliver<B: BatchInfo>(
         &self,
-        discarded: &impl GivenUpBatch,
-        payload: impl Fn() -> Vec<u8>,
+        given_up: &GivenUp<'_, B>,
+        event: &str,
     ) -> Result<(), String> {
         match self {
             Self::Queue { client, url } => {
-                let body = discarded.invocation_record(None);
+                let body = given_up.invocation_record(None);
                 let request = client.send_message().queue_url(url).message_body(body);
                 request.send().await.map_err(|error| explain(&error))?;
             }
@@ -148,12 +141,11 @@ impl OnFailure {
                 bucket,
                 mapping,
             } => {
-                let event = String::from_utf8(payload()).map_err(|error| error.to_string())?;
-                let body = discarded.invocation_record(Some(&event));
+                let body = given_up.invocation_record(Some(event));
                 let request = client
                     .put_object()
                     .bucket(bucket)
-                    .key(discarded.object_key(*mapping, Uuid::new_v4()))
+                    .key(given_up.object_key(*mapping, Uuid::new_v4()))
                     .content_type("application/json")
                     .body(ByteStream::from(body.into_bytes()));
                 request.send().await.map_err(|error| explain(&error))?;
