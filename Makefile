@@ -1,17 +1,22 @@
 # The front door. `make help` lists every verb; CI calls the same ones.
 SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
+.SHELLFLAGS := -p -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# What would make bash, grep and cargo do something else than is written here.
+unexport BASH_ENV ENV CDPATH GLOBIGNORE SHELLOPTS BASHOPTS GREP_OPTIONS POSIXLY_CORRECT $(filter BASH_FUNC_%,$(.VARIABLES))
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_TARGET_DIR
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
-env := . local-stack/env.sh
+# The local stack's environment: not that of the shell.
+closed := bash -p local-stack/closed
 lake := .local/venv/lake/bin/python
 monitor := .local/venv/monitor/bin/python
 tools := .local/venv/build/bin
-shell_scripts := $(wildcard local-stack/*.sh .ci/run emr/submit cdk/*.sh)
-set_up := local-stack/prerequisites.sh && local-stack/set-up.sh
+shell_scripts := $(wildcard local-stack/*.sh local-stack/closed .cargo/*.sh .ci/run emr/submit cdk/*.sh)
+set_up := $(closed) true && local-stack/prerequisites.sh && local-stack/set-up.sh
 is_set_up := { test -x $(lake) || { echo "nothing is set up yet: make setup" >&2; exit 1; }; }
-local := $(is_set_up) && $(env) && PYTHONPATH=local-stack $(lake) -m tributary_local
+local := $(is_set_up) && $(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local
 
 .PHONY: help
 help: ## list the verbs
@@ -27,7 +32,7 @@ setup: ## check the prerequisites and install and build everything that is locke
 	@$(set_up)
 
 services: ## start LocalStack alone, with bucket, stream and queue, for work on a single part; needs no build
-	@local-stack/prerequisites.sh && local-stack/set-up.sh lake stack $(if $(filter redpanda,$(BROKER)),kafka binaries,kinesis) && $(local) up --without-event-source
+	@$(closed) true && local-stack/prerequisites.sh && local-stack/set-up.sh lake stack $(if $(filter redpanda,$(BROKER)),kafka binaries,kinesis) && $(local) up --without-event-source
 
 up: ## start the local stack: LocalStack with bucket, stream and queue, and the event source
 	@$(set_up) && $(local) up
@@ -43,7 +48,7 @@ logs: ## follow the logs of the local stack (Ctrl-C ends it)
 
 .PHONY: monitor
 monitor: ## the dashboards on a page of this machine, live, without Grafana (Ctrl-C ends it)
-	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack exec $(monitor) -m tributary_monitor
+	@local-stack/set-up.sh monitor && exec $(closed) env PYTHONPATH=local-stack $(monitor) -m tributary_monitor
 
 produce: ## send events to the local stack: make produce ARGS="--events 1000 --rate 200"
 	@$(set_up) && $(local) produce -- $(ARGS)
@@ -53,8 +58,8 @@ report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv
 
 .PHONY: averages
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
-	@local-stack/set-up.sh lake jars && $(env) && PYTHONPATH=emr $(lake) -m tributary_emr.averages \
-		--csv out/averages.csv $(ARGS)
+	@local-stack/set-up.sh lake jars && \
+		$(closed) env PYTHONPATH=emr $(lake) -m tributary_emr.averages --csv out/averages.csv $(ARGS)
 
 .PHONY: submit
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
@@ -99,13 +104,13 @@ stack-test: ## tests of the local stack's orchestration
 
 .PHONY: check-panels monitor-test
 check-panels: ## every query of every dashboard against the running local stack; a refused or an empty one fails
-	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack $(monitor) -m tributary_monitor.check $(ARGS)
+	@local-stack/set-up.sh monitor && $(closed) env PYTHONPATH=local-stack $(monitor) -m tributary_monitor.check $(ARGS)
 
 monitor-test: ## the page with the dashboards in a real browser, while events flow (SCREENSHOTS=1 renews the README's)
 	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
 		{ echo "monitor-test: no chromium with chromedriver. Install: Debian  apt install chromium chromium-driver" >&2; exit 1; }
 	@$(set_up) && local-stack/set-up.sh monitor-test && $(local) up
-	@$(env) && SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/browser-tests
+	@$(closed) env SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/browser-tests
 
 grafana-test: ## dashboards and alarms as code: lints, drift, tests
 	@local-stack/set-up.sh grafana
@@ -144,13 +149,14 @@ bench: ## the function and two Python peers on one batch of 10,000 records, as r
 	@$(set_up)
 	@$(bench_cargo) build --release --locked --quiet -p pipeline --example batch
 	@$(lake) functions/pipeline/benches/compare.py --producer target/lambda/producer/bootstrap \
-		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event $(bench_event)
-	@BENCH_EVENT=$(bench_event) $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
+		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event "$(bench_event)"
+	@BENCH_EVENT="$(bench_event)" $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
 
 .PHONY: bench-window
 bench-window: ## what a cold start reads: the window of 200 objects with 5,000 ids each, on the S3 of the local stack
 	@$(MAKE) services
-	@$(env) && cargo run --release --locked --quiet -p ingest --example rebuild_window
+	@cargo build --release --locked --quiet -p ingest --example rebuild_window
+	@$(closed) target/release/examples/rebuild_window
 
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole traces
@@ -170,7 +176,7 @@ cdk-test: ## the CDK stacks: types, lints, permissions, snapshots, cdk-nag, cost
 
 test-deploy: ## deploy the stacks to a LocalStack of their own, look, move the code forth and back, destroy, look again
 	@local-stack/set-up.sh lake stack deploy kinesis cdk binaries
-	@$(env) && PYTHONPATH=local-stack $(lake) -m tributary_local.deployment
+	@$(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local.deployment
 
 bootstrap: ## once for each account and region: what the CDK itself needs there
 	@$(cdk) bootstrap $(cdk_settings)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Resolves every requirements.in to its lock, with hashes and no index address. Pins that still fit are kept;
 # UPGRADE=1 takes the newest instead.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=local-stack/shell.sh
+. "$(dirname -- "$0")/shell.sh"
+cd -- "$(dirname -- "$0")/.."
 unset PIP_FIND_LINKS UV_FIND_LINKS
 export UV_CUSTOM_COMPILE_COMMAND='make lock'
 

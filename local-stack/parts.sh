@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs make verbs one after the other, stops at the first that fails, and ends with a table of their times.
 #     local-stack/parts.sh VERB...
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=local-stack/shell.sh
+. "$(dirname -- "$0")/shell.sh"
+cd -- "$(dirname -- "$0")/.."
 
 table=
 total=0

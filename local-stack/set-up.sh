@@ -3,9 +3,20 @@
 # content of its locks: the stamp of a part is a copy of what it was installed from. Works without network from then on.
 #     local-stack/set-up.sh [PART]...
 # Without a part: what the demo needs, with the broker that BROKER names (kinesis or redpanda).
-set -euo pipefail
-cd "$(dirname "$0")/.."
-unset PIP_FIND_LINKS PIP_REQUIRE_VIRTUALENV PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# shellcheck source=local-stack/shell.sh
+. "$(dirname -- "$0")/shell.sh"
+cd -- "$(dirname -- "$0")/.."
+# What names mirrors, proxies and certificates stays. What would install or build something else, or elsewhere, goes.
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_REQUIRE_VIRTUALENV PIP_FIND_LINKS PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_PYTHON
+unset UV_FIND_LINKS UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_PROJECT_ENVIRONMENT NODE_ENV NODE_OPTIONS MAVEN_ARGS
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_TARGET_DIR CARGO_BUILD_BUILD_DIR
+unset "${!CARGO_PROFILE_@}" "${!CARGO_LAMBDA_@}"
+for name in "${!npm_config_@}" "${!NPM_CONFIG_@}"; do
+    case $name in *registry | *REGISTRY | *ca | *CA | *cafile | *CAFILE | *proxy | *PROXY | *cache | *CACHE | *config | *CONFIG) ;;
+    *) unset "$name" ;;
+    esac
+done
+export CARGO_TARGET_DIR="$PWD/target"
 
 stamps=.local/stamps
 mkdir -p "$stamps" .local/venv
@@ -85,7 +96,7 @@ maven_jars() { # part and directory, pom, what they are
 }
 
 binaries() {
-    local names=(ingest-kinesis ingest-redpanda producer event-source) built=target/lambda-built name
+    local names=(ingest-kinesis ingest-redpanda producer event-source) built=target/lambda-built name host
     local arguments=(build --release --locked --quiet)
     for name in "${names[@]}"; do arguments+=(--bin "$name"); done
     [ -x target/lambda/ingest-kinesis/bootstrap ] || say "Rust release build of functions, producer, event source (minutes)"
@@ -94,10 +105,12 @@ binaries() {
         PATH="$PWD/.local/venv/build/bin:$PATH" cargo lambda "${arguments[@]}" --skip-target-check --lambda-dir "$built"
     else
         # A Linux artifact does not run here; the same sources, built for this machine, do.
-        cargo "${arguments[@]}"
+        host=$(rustc -vV | sed -n 's/^host: //p')
+        # Named, so that a target in the user's configuration of cargo is not taken.
+        cargo "${arguments[@]}" --target "$host"
         for name in "${names[@]}"; do
             mkdir -p "$built/$name"
-            cp "target/release/$name" "$built/$name/bootstrap"
+            cp "target/$host/release/$name" "$built/$name/bootstrap"
         done
     fi
     # Renamed into place: a binary that runs cannot be written to, but it can be replaced.

@@ -26,6 +26,7 @@ from tributary_emr.csv_text import write_csv
 from tributary_emr.lake import LakeError, bucket_uri, count_objects, put_file, read_rollups, write_days
 from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, averages, merge, of_day
 from tributary_emr.session import SessionError, open_session
+from tributary_emr.terminal import use_any_encoding
 from tributary_emr.transforms import utc_day
 
 #: Where the averages go in the lake.
@@ -80,6 +81,7 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/rollups/"
@@ -99,7 +101,7 @@ def _write_csv(table: DataFrame, file: Path) -> None:
     # As a number: Python's local time, in which Spark hands timestamps over, may have an hour twice.
     ordered = table.orderBy(*schema.ROLLUP_KEY).withColumn("window_start", F.expr("unix_seconds(window_start)"))
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as out:
+    with file.open("w", encoding="utf-8", newline="") as out:
         write_csv(out, AVERAGES_COLUMNS, map(_with_utc_time, ordered.toLocalIterator()))
 
 

@@ -19,7 +19,7 @@ from pyspark.sql import Row, SparkSession
 from tributary_emr.csv_text import write_csv
 from tributary_emr.lake import LakeError, bucket_uri, count_objects, read_events, write_text
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import table
+from tributary_emr.terminal import table, use_any_encoding
 from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, report
 
 #: The report's key in the lake.
@@ -83,12 +83,13 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
     print(f"\n{len(rows):,} groups from {objects:,} objects → {output}")
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
-        options.csv.write_text(text)
+        options.csv.write_text(text, encoding="utf-8")
         print(f"the same → {options.csv}")
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"

@@ -292,7 +292,7 @@ def report_run(tmp_path: Path) -> tuple[Any, dict[tuple[str, str], list[float]]]
 
 
 def write_csv(file: Path, rows: list[list[Any]]) -> Path:
-    with file.open("w", newline="") as out:
+    with file.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([COLUMNS, *rows])
     return file
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tributary_local import jobs
 from tributary_local.chaos import ChaosOptions, chaos
+from tributary_local.console import consoles
 from tributary_local.demo import demo
 from tributary_local.end_to_end import end_to_end
 from tributary_local.failure import Failure
@@ -109,7 +110,7 @@ def main() -> int:
     # A terminated run winds down like one that is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = parser().parse_args()
-    console, errors = Console(), Console(stderr=True)
+    console, errors = consoles()
     steps = Steps(console)
     try:
         return run(arguments, Settings.from_environment(ROOT, os.environ), console, steps)

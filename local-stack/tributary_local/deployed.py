@@ -111,7 +111,7 @@ class Look:
 
     def at_monitoring(self) -> None:
         """Every alarm of grafana/alarms.json but the report's, each of which tells the topic."""
-        definition = json.loads((self.settings.root / "grafana/alarms.json").read_text())
+        definition = json.loads((self.settings.root / "grafana/alarms.json").read_text(encoding="utf-8"))
         wanted = {f"{self.name}-{alarm['name']}" for alarm in definition["alarms"]} - {f"{self.name}-ReportFailed"}
         alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.name}-")["MetricAlarms"]
         expect("alarms", {alarm["AlarmName"] for alarm in alarms}, wanted)

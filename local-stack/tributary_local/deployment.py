@@ -16,9 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from tributary_local import deployed, ports
+from tributary_local.console import consoles
 from tributary_local.failure import Failure, last_lines
 from tributary_local.localstack import LocalStackProcess, log_file
 from tributary_local.settings import Settings, SettingsError
@@ -84,10 +83,11 @@ class Tools:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
             check=False,
         )
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a") as log:
+        with self.log.open("a", encoding="utf-8") as log:
             log.write(result.stdout)
         if result.returncode != 0:
             raise Failure(f"{Path(command[0]).name} {command[1]} failed", last_lines(self.log))
@@ -155,7 +155,7 @@ def code_moves_and_comes_back(tools: Tools, look: deployed.Look) -> None:
 def main() -> int:
     """One line on standard error, and status 1, when something is not as it should be."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console, errors = Console(), Console(stderr=True)
+    console, errors = consoles()
     steps = Steps(console)
     try:
         settings = DeploymentSettings.from_environment(ROOT, os.environ).beside("deployment", ports.free_port())

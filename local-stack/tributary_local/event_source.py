@@ -12,6 +12,8 @@ from tributary_local.settings import STATE_VARIABLE, Settings
 
 STOP_SECONDS = 20
 KILL_SECONDS = 10
+# So that the function's SDK reads no file of the user's either.
+HANDED_OVER = ("AWS_CONFIG_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_SHARED_CREDENTIALS_FILE")
 
 
 class EventSource:
@@ -97,7 +99,8 @@ class EventSource:
     def _function_environment(self) -> list[str]:
         """The function inherits nothing from here, as on Lambda: what it is to see is handed over by name."""
         variables = self.settings.child_environment(**{STATE_VARIABLE: str(self.settings.state)})
-        handed_over = (name for name in sorted(variables) if name.startswith("TRIBUTARY_") or name == "RUST_LOG")
+        by_name = {"RUST_LOG", *HANDED_OVER}
+        handed_over = (name for name in sorted(variables) if name.startswith("TRIBUTARY_") or name in by_name)
         return [f"--function-env={name}={variables[name]}" for name in handed_over]
 
     def kill(self) -> psutil.Process:

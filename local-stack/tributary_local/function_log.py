@@ -21,7 +21,7 @@ _REPORT_MARKS = {
 
 def count(log: Path) -> Mapping[str, int]:
     """By what is counted, for people."""
-    with log.open(errors="replace") as lines:
+    with log.open(encoding="utf-8", errors="replace") as lines:
         return count_lines(lines)
 
 

@@ -55,7 +55,7 @@ class KafkaProcess:
             log=self.log_file,
             pid_file=self.pid_file,
             state=self.settings.state,
-            environment=self.settings.environment,
+            environment=self.settings.child_environment(),
         )
         deadline = time.monotonic() + START_SECONDS
         while ports.is_free(port):
@@ -72,12 +72,16 @@ class KafkaProcess:
 
     def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
         root = self.settings.root
+        home = self.settings.environment.get("JAVA_HOME")
         return [
-            "java",
+            # The same as Spark's, which the prerequisites have looked at.
+            f"{home}/bin/java" if home else "java",
             HEAP,
+            # Java 18 and newer are told to let Kafka ask who it is.
+            "-Djava.security.manager=allow",
             "-cp",
             f"{root}/.local/kafka/*",
-            f"-Dlog4j.configuration=file:{root}/local-stack/kafka/log4j.properties",
+            f"-Dlog4j.configuration={(root / 'local-stack/kafka/log4j.properties').as_uri()}",
             main_class,
             *arguments,
         ]
@@ -91,10 +95,11 @@ class KafkaProcess:
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self.state / "data"),
         }
-        common = (self.settings.root / "local-stack/kafka/server.properties").read_text()
+        common = (self.settings.root / "local-stack/kafka/server.properties").read_text(encoding="ascii")
         path = self.state / "server.properties"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(common + "".join(f"{name}={value}\n" for name, value in own.items()))
+        properties = "".join(f"{name}={java_property(value)}\n" for name, value in own.items())
+        path.write_text(common + properties, encoding="ascii")
         return path
 
     def _format(self, properties: Path) -> None:
@@ -102,9 +107,18 @@ class KafkaProcess:
         # With the sign: an id may begin with a hyphen.
         identity = f"--cluster-id={cluster}"
         command = self._java("kafka.tools.StorageTool", "format", identity, "--config", properties)
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = self.settings.child_environment()
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", check=False)
         if result.returncode != 0:
             raise Failure("Kafka's storage could not be formatted", (result.stderr or result.stdout).strip())
+
+
+def java_property(value: str) -> str:
+    """`value` as java.util.Properties reads it: in ASCII, with a backslash before what it would take apart."""
+    escaped = value.replace("\\", "\\\\")
+    utf16 = escaped.encode("utf-16-be")
+    units = [int.from_bytes(utf16[at : at + 2], "big") for at in range(0, len(utf16), 2)]
+    return "".join(chr(unit) if 0x20 <= unit < 0x7F else f"\\u{unit:04x}" for unit in units)
 
 
 def provision_topic(settings: Settings) -> str:
@@ -114,7 +128,13 @@ def provision_topic(settings: Settings) -> str:
         raise Failure(f"{event_source.relative_to(settings.root)} does not exist", "make setup builds it.")
     command = [event_source, "topic", "--topic", settings.stream, "--partitions", str(settings.shards)]
     result = subprocess.run(
-        command, env=settings.child_environment(), capture_output=True, text=True, check=False, timeout=60
+        command,
+        env=settings.child_environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
     )
     if result.returncode != 0:
         raise Failure("the topic could not be made", result.stderr.strip())

@@ -1,11 +1,9 @@
 """LocalStack, as a process or as a container: Kinesis (where it is the broker), S3, CloudWatch and SQS on one port."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -109,16 +107,20 @@ class LocalStackProcess:
 
     def _environment(self, filesystem: Path) -> dict[str, str]:
         on_loopback = self.settings.root / "local-stack/localstack/process/listen-on-loopback.cjs"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALSTACK_"))}
+        # The keys are for its clients.
+        without = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"}
         return {
-            **kept,
+            **{name: value for name, value in self.settings.environment.items() if name not in without},
+            # It would read settings from ~/.localstack.
+            "CONFIG_DIR": str(filesystem / "config"),
             "GATEWAY_LISTEN": f"127.0.0.1:{self.settings.port}",
             "SERVICES": ",".join(services(self.settings)),
             "EAGER_SERVICE_LOADING": "1",
             "FILESYSTEM_ROOT": str(filesystem),
             # Its guess is wrong on machines that are containers themselves; it would then write to /var/lib.
             "OVERRIDE_IN_DOCKER": "0",
-            "NODE_OPTIONS": f"--require={json.dumps(str(on_loopback))}",
+            # In quotes with backslashes, as in JSON, but node knows no \\u….
+            "NODE_OPTIONS": f"--require={json.dumps(str(on_loopback), ensure_ascii=False)}",
             "KINESIS_LATENCY": "0",
             "KINESIS_SHARD_LIMIT": "1000",
             "KINESIS_MOCK_LOG_LEVEL": "warn",
@@ -171,6 +173,7 @@ class LocalStackContainer:
             ),
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
         if check and result.returncode != 0:
@@ -190,5 +193,9 @@ def localstack(settings: Settings) -> LocalStackProcess | LocalStackContainer:
 
 
 def docker_answers() -> bool:
-    """Whether there is an engine behind the docker command."""
+    """Whether there is an engine behind the docker command, on this machine."""
+    socket = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    where = subprocess.run(socket, capture_output=True, text=True, encoding="utf-8", check=False).stdout
+    if not where.startswith("unix://"):
+        return False
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0

@@ -20,13 +20,13 @@ from tributary_local.settings import STATE_VARIABLE
 def write_pid_file(path: Path, process: psutil.Process) -> None:
     """Remembers `process` under `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}))
+    path.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}), encoding="utf-8")
 
 
 def read_pid_file(path: Path) -> psutil.Process | None:
     """The running process that `path` remembers; None when there is none, or when its id is another's by now."""
     try:
-        remembered = json.loads(path.read_text())
+        remembered = json.loads(path.read_text(encoding="utf-8"))
         process = psutil.Process(remembered["pid"])
         same = abs(process.create_time() - remembered["started"]) < 0.01
     except (FileNotFoundError, ValueError, TypeError, KeyError, psutil.NoSuchProcess):

@@ -48,7 +48,7 @@ def parse_checkpoints(text: str) -> dict[str, Checkpoint]:
 def read_checkpoints(path: Path) -> dict[str, Checkpoint]:
     """By shard; empty as long as the event source has written none."""
     try:
-        return parse_checkpoints(path.read_text())
+        return parse_checkpoints(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 
@@ -67,7 +67,7 @@ def acknowledged(lines: Iterable[str]) -> dict[str, Acknowledged]:
 def read_ledgers(directory: Path) -> dict[str, Acknowledged]:
     """All ledgers of the lake together, by shard."""
     paths = sorted(directory.glob("*.jsonl"))
-    return acknowledged(line for path in paths for line in path.read_text().splitlines())
+    return acknowledged(line for path in paths for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def progress(sent: Mapping[str, Acknowledged], checkpoints: Mapping[str, Checkpoint]) -> Progress:

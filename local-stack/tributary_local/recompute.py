@@ -58,7 +58,7 @@ def compare(report: Path, expected: Sequence[tuple]) -> Iterator[Breach]:
 
 def _read(report: Path) -> list[dict[str, str]]:
     try:
-        with report.open(newline="") as file:
+        with report.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except OSError as error:

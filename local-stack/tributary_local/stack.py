@@ -53,7 +53,7 @@ class Stack:
                         self._stop_everything()
                         self._discard_lost_state()
                         started.append(self.localstack)
-                        broker_file(self.settings.state).write_text(self.settings.broker)
+                        broker_file(self.settings.state).write_text(self.settings.broker, encoding="utf-8")
                         self.localstack.start()
                 if self.kafka and not self.kafka.running():
                     with step("Start Kafka"):
@@ -79,13 +79,15 @@ class Stack:
             for name, value in self.settings.child_environment().items()
             if name.startswith("TRIBUTARY_") or name in ("AWS_REGION", "BROKER")
         }
-        if marker.exists() and json.loads(marker.read_text()) == wanted:
+        if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == wanted:
             return
         result = subprocess.run(
             [self.settings.root / "local-stack/provision.sh"],
-            env=self.settings.child_environment(),
+            # The AWS CLI takes commands of the user's from ~/.aws/cli/alias, even in the place of its own.
+            env=self.settings.child_environment(HOME=str(self.settings.run)),
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
         if result.returncode != 0:
@@ -93,7 +95,7 @@ class Stack:
         self.console.print(result.stdout.strip(), highlight=False)
         if self.settings.is_kafka:
             self.console.print(provision_topic(self.settings), highlight=False)
-        marker.write_text(json.dumps(wanted))
+        marker.write_text(json.dumps(wanted), encoding="utf-8")
 
     def down(self) -> None:
         """Stops everything and makes sure that no process is left; raises Failure naming those that are."""
@@ -208,7 +210,7 @@ class Stack:
     def _alone(self) -> Iterator[None]:
         """Keeps two `up` or `down` from working at the same time."""
         self.settings.run.mkdir(parents=True, exist_ok=True)
-        with (self.settings.run / "lock").open("w") as lock:
+        with (self.settings.run / "lock").open("w", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tributary_local import recompute
+from tributary_local.console import consoles
 from tributary_local.reconcile import (
     DOUBLED,
     NAMED,
@@ -173,8 +174,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    console, _ = consoles()
     try:
-        breaches = verify(arguments(argv), Console())
+        breaches = verify(arguments(argv), console)
     except Unreadable as error:
         print(f"verify: {error}", file=sys.stderr)
         return 1
@@ -189,7 +191,7 @@ def _name(breaches: Iterable[Breach]) -> None:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise Unreadable(f"{file}: {error.strerror}") from error
 
