@@ -10,14 +10,15 @@ import pytest
 from hostile import KEY_LIKE_AN_ACCOUNT, Elsewhere, elsewhere, hostile_environment
 from rich.console import Console
 
-from tributary_local import jobs, localstack, ports
-from tributary_local.deployment import DeploymentSettings, DeploymentTarget, Tools
-from tributary_local.event_source import EventSource
-from tributary_local.kafka import KafkaProcess, provision_topic
-from tributary_local.localstack import LocalStackContainer, LocalStackProcess
-from tributary_local.monitor import Monitor
+from tributary_local import jobs
+from tributary_local.parts import localstack, ports
+from tributary_local.parts.event_source import EventSource
+from tributary_local.parts.kafka import KafkaProcess, provision_topic
+from tributary_local.parts.localstack import LocalStackContainer, LocalStackProcess
+from tributary_local.parts.monitor import Monitor
+from tributary_local.parts.stack import Stack
+from tributary_local.runs.deployment import DeploymentSettings, DeploymentTarget, Tools
 from tributary_local.settings import AWS_VARIABLES, Settings, SettingsError
-from tributary_local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSED = ROOT / "local-stack/closed"
@@ -187,7 +188,7 @@ def test_every_child_has_the_closed_environment(
         settings.artifact(binary).touch()
     settings.python("monitor").parent.mkdir(parents=True)
     settings.python("monitor").touch()
-    broker = tmp_path / "local-stack/kafka/server.properties"
+    broker = tmp_path / "local-stack/emulators/kafka/server.properties"
     broker.parent.mkdir(parents=True)
     broker.touch()
     beside = settings.beside("beside", ports.free_port(), ports.free_port())

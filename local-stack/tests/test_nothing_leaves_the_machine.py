@@ -9,7 +9,7 @@ import pytest
 from hostile import Elsewhere, elsewhere, hostile_environment
 from moto.server import ThreadedMotoServer
 
-from tributary_local.ports import free_port
+from tributary_local.parts.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # The stack is up as far as a verb can tell; its ledger, results and provisioning are in a directory of the test.
@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from rich.console import Console
 from tributary_local import emr_metrics, jobs
-from tributary_local.event_source import EventSource
+from tributary_local.parts.event_source import EventSource
 from tributary_local.settings import Settings
-from tributary_local.stack import Stack
+from tributary_local.parts.stack import Stack
 state = Path(sys.argv[1])
 settings = replace(Settings.from_environment(Path.cwd(), os.environ), state=state, out=state)
 settings.run.mkdir(parents=True, exist_ok=True)

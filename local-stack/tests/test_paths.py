@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tributary_local.kafka import KafkaProcess, java_property
-from tributary_local.localstack import LocalStackProcess
+from tributary_local.parts.kafka import KafkaProcess, java_property
+from tributary_local.parts.localstack import LocalStackProcess
 from tributary_local.settings import Settings
 
 LOCAL_STACK = Path(__file__).resolve().parents[1]
@@ -18,7 +18,7 @@ LOCAL_STACK = Path(__file__).resolve().parents[1]
 def settings(tmp_path: Path, environment: dict[str, str]) -> Settings:
     """Of a checkout below such a directory."""
     root = tmp_path / "ü x (1)+@=~ 日本"
-    for name in ("localstack/process/listen-on-loopback.cjs", "kafka/server.properties"):
+    for name in ("emulators/localstack/process/listen-on-loopback.cjs", "emulators/kafka/server.properties"):
         (root / "local-stack" / name).parent.mkdir(parents=True)
         shutil.copy(LOCAL_STACK / name, root / "local-stack" / name)
     return Settings.from_environment(root, environment)

@@ -21,13 +21,13 @@ exit $WANTED
 
 def prerequisites(checkout: bytes | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """The check in a checkout that has nothing else."""
-    local_stack = Path(os.fsdecode(checkout)) / "local-stack"
-    local_stack.mkdir(parents=True)
+    set_up = Path(os.fsdecode(checkout)) / "local-stack/set-up"
+    set_up.mkdir(parents=True)
     for name in ("prerequisites.sh", "shell.sh"):
-        shutil.copy(ROOT / "local-stack" / name, local_stack)
-    shutil.copy(ROOT / "Cargo.toml", local_stack.parent)
+        shutil.copy(ROOT / "local-stack/set-up" / name, set_up)
+    shutil.copy(ROOT / "Cargo.toml", set_up.parents[1])
     return subprocess.run(
-        [local_stack / "prerequisites.sh"],
+        [set_up / "prerequisites.sh"],
         env={**os.environ, **environment},
         capture_output=True,
         check=False,

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from tributary_local import reconcile as rules
-from tributary_local.recompute import COLUMNS, compare, recompute
-from tributary_local.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
-from tributary_local.verify import show, show_function
+from tributary_local.account import reconcile as rules
+from tributary_local.account.recompute import COLUMNS, compare, recompute
+from tributary_local.account.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
+from tributary_local.account.verify import show, show_function
 
 SHARD = "shardId-000000000001"
 ARRIVAL = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
