@@ -63,7 +63,7 @@ class Look:
         document = json.loads(s3.get_bucket_policy(Bucket=self.bucket("lake"))["Policy"])
         by_sid = {statement.get("Sid"): statement for statement in document["Statement"]}
         expect("effect of every statement", {statement["Effect"] for statement in document["Statement"]}, {"Deny"})
-        committed = [f"arn:aws:s3:::{self.bucket('lake')}/{prefix}/*" for prefix in ("events", "rollups")]
+        committed = [f"arn:aws:s3:::{self.bucket('lake')}/{prefix}/*" for prefix in ("events", "rollups", "quarantine")]
         create_only, no_deletes = by_sid["CreateOnly"], by_sid["NoDeletes"]
         expect("resources of CreateOnly", create_only["Resource"], committed)
         expect("resources of NoDeletes", no_deletes["Resource"], committed)
