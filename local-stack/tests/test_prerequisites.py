@@ -158,3 +158,19 @@ def test_without_java_home_the_java_on_the_path_is_looked_at(tmp_path: Path) -> 
 def test_a_java_home_without_java_is_named(tmp_path: Path) -> None:
     done = prerequisites(tmp_path / "checkout", JAVA_HOME=str(tmp_path))
     assert f"java: {tmp_path}/bin/java of JAVA_HOME: not found".encode() in done.stderr
+
+
+def test_what_a_script_calls_has_no_settings_of_the_users_python_or_shell() -> None:
+    strange = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": "/nowhere", "CDPATH": "/", "LC_ALL": "C"}
+    done = subprocess.run(
+        ["bash", "-c", f". '{ROOT}/local-stack/set-up/shell.sh'; env; printf '%q' \"$IFS\""],
+        env={"PATH": os.environ["PATH"], "POSIXLY_CORRECT": "1", "GREP_OPTIONS": "-v", **strange},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    *environment, separators = done.stdout.splitlines()
+    names = {entry.partition("=")[0] for entry in environment}
+    assert names & {*strange, "POSIXLY_CORRECT", "GREP_OPTIONS"} == {"LC_ALL"}
+    assert separators == r"$' \t\n'"
