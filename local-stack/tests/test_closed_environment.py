@@ -201,7 +201,7 @@ def test_every_child_has_the_closed_environment(
         "event source": EventSource(settings).start,
         "monitor": lambda: Monitor(settings).start(),
         "producer": lambda: jobs.produce(settings, []),
-        "report": lambda: jobs._report(settings),
+        "report": lambda: jobs.report(settings),
         "validate": lambda: jobs.validate(settings),
         "verify": lambda: jobs.verify(settings),
         "check of the dashboards": lambda: jobs.check_panels(settings),
