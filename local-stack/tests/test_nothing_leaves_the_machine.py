@@ -60,7 +60,7 @@ class Shell:
             text=True,
             encoding="utf-8",
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
 
