@@ -26,7 +26,7 @@ from tributary_emr.csv_text import write_csv
 from tributary_emr.lake import LakeError, bucket_uri, put_file, read_rollups, read_whole, write_days
 from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, averages, merge, of_day
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import printable
+from tributary_emr.terminal import printable, use_any_encoding
 from tributary_emr.transforms import utc_day
 
 #: Where the averages go in the lake.
@@ -82,6 +82,7 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/rollups/"

@@ -19,7 +19,7 @@ from pyspark.sql import Row, SparkSession
 from tributary_emr.csv_text import write_csv
 from tributary_emr.lake import LakeError, bucket_uri, read_events, read_whole, write_text
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import printable, table
+from tributary_emr.terminal import printable, table, use_any_encoding
 from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, report
 
 #: The report's key in the lake.
@@ -89,6 +89,7 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"

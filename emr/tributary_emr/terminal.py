@@ -1,9 +1,21 @@
-"""Plain-text tables: EMR's logs and a laptop's terminal show the same.
+"""What the jobs say: plain-text tables, so that EMR's logs and a laptop's terminal show the same.
 
 Producers choose what ids and types hold. Nothing of it reaches a terminal that would obey it, or show another order.
 """
 
+import sys
 from collections.abc import Sequence
+
+
+def use_any_encoding() -> None:
+    """Lets standard output and error show in escapes (`\\u2192`) what the locale's encoding has no character for.
+
+    To be called before the first line: Python would end the job with UnicodeEncodeError instead.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Tests put other streams in their places.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_columns: int = 1) -> str:

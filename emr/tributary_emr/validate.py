@@ -26,7 +26,7 @@ from tributary_emr.lake import LakeError, bucket_uri, key_of, keys_read, parquet
 from tributary_emr.rollup_check import RollupCheck, check_rollups
 from tributary_emr.rules import Breach, RowFacts
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import printable, table
+from tributary_emr.terminal import printable, table, use_any_encoding
 
 _REQUIRED = [field.name for field in schema.EVENTS if not field.nullable]
 
@@ -127,6 +127,7 @@ def doubled_ids(events: DataFrame) -> Iterator[Breach]:
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     parser = argparse.ArgumentParser(
         prog="tributary_emr.validate", description="Checks every object of events/ against the lake's rules."
     )

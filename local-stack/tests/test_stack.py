@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tributary_local import jobs, ports
-from tributary_local.catch_up import StallWatch
+from tributary_local import jobs
 from tributary_local.failure import Failure, last_lines
-from tributary_local.kafka import KafkaProcess
-from tributary_local.localstack import LocalStackProcess, services
+from tributary_local.parts import ports
+from tributary_local.parts.kafka import KafkaProcess
+from tributary_local.parts.localstack import LocalStackProcess, services
+from tributary_local.parts.stack import Stack, duration
+from tributary_local.runs.catch_up import StallWatch
+from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError, broker_file, local_port
-from tributary_local.stack import Stack, duration
-from tributary_local.steps import Steps
 
 
 def quiet() -> Console:

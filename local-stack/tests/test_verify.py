@@ -19,13 +19,14 @@ import pytest
 from moto import mock_aws
 from rich.console import Console
 
-from tributary_local import jobs, verify
-from tributary_local import reconcile as rules
+from tributary_local import jobs
 from tributary_local.__main__ import parser
-from tributary_local.recompute import COLUMNS, compare, recompute
-from tributary_local.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
+from tributary_local.account import reconcile as rules
+from tributary_local.account import verify
+from tributary_local.account.recompute import COLUMNS, compare, recompute
+from tributary_local.account.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
+from tributary_local.account.verify import download, show, show_function
 from tributary_local.settings import Settings
-from tributary_local.verify import download, show, show_function
 
 SHARD = "shardId-000000000001"
 ARRIVAL = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
@@ -346,7 +347,7 @@ def report_run(tmp_path: Path) -> tuple[Any, dict[tuple[str, str], list[float]]]
 
 
 def write_csv(file: Path, rows: list[list[Any]]) -> Path:
-    with file.open("w", newline="") as out:
+    with file.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([COLUMNS, *rows])
     return file
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from tributary_local import jobs
-from tributary_local.chaos import ChaosOptions, chaos
-from tributary_local.demo import demo
-from tributary_local.end_to_end import end_to_end
+from tributary_local.console import consoles
 from tributary_local.failure import Failure
-from tributary_local.faults import ProcessFault, RequestFault
+from tributary_local.faults.schedule import ProcessFault, RequestFault
+from tributary_local.parts.stack import Stack
+from tributary_local.runs.chaos import ChaosOptions, chaos
+from tributary_local.runs.demo import demo
+from tributary_local.runs.end_to_end import end_to_end
+from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError
-from tributary_local.stack import Stack
-from tributary_local.steps import Steps
 
 ROOT = Path(__file__).resolve().parents[2]
 NEED_THE_STACK = {"produce", "report", "validate", "verify"}
@@ -112,7 +113,7 @@ def main() -> int:
     # A terminated run winds down like one that is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = parser().parse_args()
-    console, errors = Console(), Console(stderr=True)
+    console, errors = consoles()
     steps = Steps(console)
     try:
         return run(arguments, Settings.from_environment(ROOT, os.environ), console, steps)

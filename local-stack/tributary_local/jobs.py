@@ -108,7 +108,7 @@ def _verify(settings: Settings, *arguments: str | Path) -> None:
         [
             settings.python("lake"),
             "-m",
-            "tributary_local.verify",
+            "tributary_local.account.verify",
             "--bucket",
             settings.bucket,
             "--ledger-dir",

@@ -96,7 +96,7 @@ proptest! {
     #[test]
     fn a_kafka_event_is_read_as_awss_type_reads_it(
         partitions in btree_map(
-            ("[a-zA-Z0-9_.-]{1,40}", 0..u32::try_from(i32::MAX).unwrap()),
+            ("[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,39}", 0..u32::try_from(i32::MAX).unwrap()),
             vec((0..i64::MAX, 0..200_000_000_000_000_i64, proptest::option::of(bytes()), proptest::option::of(bytes())), 1..5),
             0..4,
         ),
