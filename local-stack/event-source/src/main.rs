@@ -18,11 +18,9 @@ use event_source::kinesis;
 use event_source::kinesis::reader::Stream;
 use event_source::kinesis::redrive::Redrive;
 use event_source::lambda::environment::{FunctionLog, FunctionSettings};
-use event_source::lambda::function::Function;
 use event_source::lambda::reaper::{Reaper, reap};
 use event_source::mapping::checkpoint::{CheckpointStore, StateDirectory};
 use event_source::mapping::delivery::Delivery;
-use event_source::mapping::metrics::Metrics;
 use event_source::mapping::on_failure::OnFailure;
 use event_source::mapping::parameters::{Mapping, StartingPosition};
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,7 +99,15 @@ async fn start(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let source = kinesis::source::EventSource {
         stream,
         role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", settings.name),
-        delivery: delivery(&arguments, mapping, settings, &config, checkpoints).await?,
+        delivery: delivery(
+            &arguments,
+            mapping,
+            settings,
+            kinesis::answer::PARTIAL_RESPONSES,
+            &config,
+            checkpoints,
+        )
+        .await?,
         region,
     };
     kinesis::run::run(source, cloudwatch, stop_signal()?).await?;
@@ -112,6 +118,7 @@ async fn delivery(
     arguments: &RunArguments,
     mapping: Mapping,
     settings: FunctionSettings,
+    form: &str,
     config: &aws_config::SdkConfig,
     checkpoints: CheckpointStore,
 ) -> anyhow::Result<Arc<Delivery>> {
@@ -120,13 +127,8 @@ async fn delivery(
         Some(destination) => Some(OnFailure::find(destination, config, uuid).await?),
         None => None,
     };
-    Ok(Arc::new(Delivery {
-        mapping,
-        metrics: Metrics::new(&settings.name, &uuid.to_string()),
-        function: Function::new(settings),
-        on_failure,
-        checkpoints,
-    }))
+    let delivery = Delivery::new(mapping, settings, form, on_failure, checkpoints);
+    Ok(Arc::new(delivery))
 }
 
 /// "When you configure both infinite retries and an on-failure destination, Lambda automatically applies a maximum of
@@ -166,7 +168,15 @@ async fn of_topic(
         consumer_group: arguments.consumer_group.clone(),
         pollers: arguments.pollers.into(),
         envelope: Envelope::new(topic, brokers),
-        delivery: delivery(arguments, mapping, settings, config, checkpoints).await?,
+        delivery: delivery(
+            arguments,
+            mapping,
+            settings,
+            kafka::answer::PARTIAL_RESPONSES,
+            config,
+            checkpoints,
+        )
+        .await?,
     })
 }
 
@@ -182,7 +192,7 @@ async fn provision(arguments: TopicArguments) -> anyhow::Result<ExitCode> {
 async fn redrive(arguments: RedriveArguments) -> anyhow::Result<ExitCode> {
     let config = aws_configuration().await;
     let settings = function_settings(&arguments.function, &region(&config)?, Path::new("."))?;
-    let redrive = Redrive::new(Function::new(settings), &config, arguments.remove);
+    let redrive = Redrive::new(settings, &config, arguments.remove);
     let totals = redrive.run(&arguments.objects, &stop_signal()?).await;
     Ok(if totals.is_success() {
         ExitCode::SUCCESS

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::record::Record;
 use crate::mapping::answer::{self, Identifier};
 
+/// What a function is told whose mapping reads partial answers: the name that an item has for its partition.
+pub const PARTIAL_RESPONSES: &str = "partition";
+
 /// Offsets that a partial answer reports, by partition.
 pub type Failures = BTreeMap<i32, BTreeSet<i64>>;
 

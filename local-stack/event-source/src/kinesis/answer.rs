@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use crate::mapping::answer::{self, Identifier};
 use crate::mapping::position::Position;
 
+/// What a function is told whose mapping reads partial answers.
+pub const PARTIAL_RESPONSES: &str = "on";
+
 /// The meaning of an invocation's end. Records before the position of a partial answer are done; the one there and
 /// everything after it are to be retried.
 pub type Answer = answer::Answer<Position>;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::answer::{self, Answer};
 use super::given_up::StoredBatch;
 use crate::aws::{explain, s3_client};
-use crate::lambda::environment::InvocationEnd;
+use crate::lambda::environment::{FunctionSettings, InvocationEnd};
 use crate::lambda::function::Function;
 use crate::mapping::position::Position;
 
@@ -86,10 +86,16 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// `remove`: whether to delete an object when the function is done with its batch.
-    pub fn new(function: Function, config: &aws_config::SdkConfig, remove: bool) -> Self {
+    /// `remove`: whether to delete an object when the function is done with its batch. The answers are read as those
+    /// to a mapping that reads partial ones.
+    pub fn new(
+        mut settings: FunctionSettings,
+        config: &aws_config::SdkConfig,
+        remove: bool,
+    ) -> Self {
+        settings.set_partial_responses(answer::PARTIAL_RESPONSES);
         Self {
-            function,
+            function: Function::new(settings),
             client: s3_client(config),
             remove,
         }

@@ -21,6 +21,9 @@ use super::runtime_api::{Event, Phase, RuntimeApi};
 /// Lambda's bound on a function's start (developer guide, "Lambda execution environment lifecycle").
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The variable by which a function learns in which form its mapping reads partial answers.
+pub const PARTIAL_RESPONSES: &str = "TRIBUTARY_PARTIAL_RESPONSES";
+
 /// What is the same for all environments of a function.
 #[derive(Debug)]
 pub struct FunctionSettings {
@@ -51,6 +54,14 @@ impl FunctionSettings {
             "arn:aws:lambda:{}:{}:function:{}",
             self.region, self.account, self.name
         )
+    }
+
+    /// Tells the function in which form its mapping reads partial answers, `off` for none. What was said of it before is
+    /// dropped: only the mapping knows.
+    pub fn set_partial_responses(&mut self, form: &str) {
+        self.variables.retain(|(name, _)| name != PARTIAL_RESPONSES);
+        self.variables
+            .push((PARTIAL_RESPONSES.to_owned(), form.to_owned()));
     }
 
     /// The environment that Lambda gives to an OS-only runtime (developer guide, "Defined runtime environment

@@ -46,6 +46,11 @@ impl Function {
         self.settings.arn()
     }
 
+    /// How its environments are made.
+    pub fn settings(&self) -> &FunctionSettings {
+        &self.settings
+    }
+
     /// Invokes the function once.
     pub async fn invoke(&self, request_id: Uuid, payload: Vec<u8>) -> InvocationEnd {
         if payload.len() > MAXIMUM_PAYLOAD_BYTES {

@@ -19,7 +19,7 @@ use super::on_failure::OnFailure;
 use super::parameters::Mapping;
 use super::position::Millis;
 use super::time::now;
-use crate::lambda::environment::InvocationEnd;
+use crate::lambda::environment::{FunctionSettings, InvocationEnd};
 use crate::lambda::function::Function;
 
 pub(crate) const SAVE_INTERVAL: Duration = Duration::from_millis(250);
@@ -30,15 +30,15 @@ const STOP_BOUND: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Delivery {
     /// The checked parameters.
-    pub mapping: Mapping,
+    pub(crate) mapping: Mapping,
     /// What is invoked.
-    pub function: Function,
+    pub(crate) function: Function,
     /// Where batches go that were given up; without one they are discarded, with an error in the log.
-    pub on_failure: Option<OnFailure>,
+    pub(crate) on_failure: Option<OnFailure>,
     /// What Lambda would publish.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
     /// What outlives a restart.
-    pub checkpoints: CheckpointStore,
+    pub(crate) checkpoints: CheckpointStore,
 }
 
 /// What a delivery must know of the records that it carries.
@@ -74,6 +74,29 @@ pub(crate) trait Source {
 }
 
 impl Delivery {
+    /// A function behind a mapping. `form`: that of the broker's partial answers, which the function is told to give if,
+    /// and only if, the mapping reads them.
+    pub fn new(
+        mapping: Mapping,
+        mut settings: FunctionSettings,
+        form: &str,
+        on_failure: Option<OnFailure>,
+        checkpoints: CheckpointStore,
+    ) -> Self {
+        settings.set_partial_responses(if mapping.report_batch_item_failures {
+            form
+        } else {
+            "off"
+        });
+        Self {
+            mapping,
+            metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
+            function: Function::new(settings),
+            on_failure,
+            checkpoints,
+        }
+    }
+
     /// Invokes the function with a batch. Returns the request's id besides how it ended.
     pub(crate) async fn invoke<S: Source>(
         &self,
@@ -203,5 +226,54 @@ fn log<S: Source>(
         }
         // The function said why when it failed to start.
         Outcome::NotInvoked => tracing::debug!(of, %request_id, records, "not invoked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkpoint::StateDirectory;
+    use super::super::parameters::Parameters;
+    use super::*;
+    use crate::lambda::environment::{FunctionLog, PARTIAL_RESPONSES};
+
+    #[test]
+    fn a_function_is_told_to_answer_in_part_only_by_a_mapping_that_reads_partial_answers() {
+        for form in [
+            crate::kinesis::answer::PARTIAL_RESPONSES,
+            crate::kafka::answer::PARTIAL_RESPONSES,
+        ] {
+            for (report_batch_item_failures, told) in [(true, form), (false, "off")] {
+                let directory = tempfile::tempdir().expect("directory");
+                let state = StateDirectory::lock(directory.path()).expect("free");
+                let settings = FunctionSettings {
+                    artifact: "bootstrap".into(),
+                    name: "f".to_owned(),
+                    memory_mb: 512,
+                    timeout: Duration::from_secs(1),
+                    region: "us-east-1".to_owned(),
+                    account: "000000000000".to_owned(),
+                    // What somebody says on the command line does not part the two.
+                    variables: vec![(PARTIAL_RESPONSES.to_owned(), "other".to_owned())],
+                    log: FunctionLog::open(&directory.path().join("log")).expect("log"),
+                    reaper: None,
+                };
+                let mapping = Mapping::try_from(&Parameters {
+                    report_batch_item_failures,
+                    ..Parameters::default()
+                });
+                let delivery = Delivery::new(
+                    mapping.expect("valid"),
+                    settings,
+                    form,
+                    None,
+                    state.load("s", 0).expect("fresh"),
+                );
+                let variables = &delivery.function.settings().variables;
+                assert_eq!(
+                    *variables,
+                    [(PARTIAL_RESPONSES.to_owned(), told.to_owned())]
+                );
+            }
+        }
     }
 }
