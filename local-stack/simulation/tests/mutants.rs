@@ -8,7 +8,7 @@ const SEEDS: u64 = 400;
 
 #[track_caller]
 fn assert_caught(broker: Broker, mutant: Mutant) {
-    let caught = (0..SEEDS).find(|&seed| simulate(broker, seed, mutant).result.is_err());
+    let caught = (0..SEEDS).find(|&seed| simulate(broker, seed, mutant, false).result.is_err());
     let broker = broker.name();
     assert!(
         caught.is_some(),

@@ -1,0 +1,69 @@
+//! The stream's family tree as the function asks for it, with the lake's faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use event_source::lineage::ListedShard;
+use ingest::error::LineageError;
+use ingest::lineage::Lineage;
+
+use super::faults::Kind;
+use super::lake::{Fault, SimulatedLake};
+use super::mutant::Mutant;
+
+#[derive(Clone)]
+pub(crate) struct Family {
+    listing: Arc<Mutex<Vec<ListedShard>>>,
+    pub(crate) lake: SimulatedLake,
+}
+
+impl Family {
+    pub(crate) fn new(lake: SimulatedLake) -> Self {
+        let listing = Arc::default();
+        Self { listing, lake }
+    }
+
+    /// From now on the stream lists these.
+    pub(crate) fn list(&self, listing: Vec<ListedShard>) {
+        *self.listing.lock().expect("not poisoned") = listing;
+    }
+
+    fn ancestors(&self, shard: &str) -> Vec<String> {
+        let listing = self.listing.lock().expect("not poisoned");
+        let tree: BTreeMap<String, Vec<String>> = listing
+            .iter()
+            .map(|listed| (listed.id.clone(), listed.parents.clone()))
+            .collect();
+        let parents = tree.get(shard).into_iter().flatten();
+        let unlisted = parents.filter(|parent| !tree.contains_key(*parent)).count();
+        self.lake.tally.count_if(unlisted > 0, Kind::ShardExpired);
+        let mut ancestors = ingest::lineage::ancestors(shard, &tree);
+        if self.lake.mutant == Mutant::OnlyListedAncestors {
+            ancestors.retain(|ancestor| tree.contains_key(ancestor));
+        }
+        ancestors
+    }
+}
+
+impl Lineage for Family {
+    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+        match self.lake.call("SHARDS", shard).await {
+            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Vec::new()),
+            Fault::None => Ok(self.ancestors(shard)),
+            _ => Err(LineageError {
+                stream: stream.to_owned(),
+                cause: "a simulated fault".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The shards that a shard's listing leads to: unlisted parents are named, and lead no further.
+pub(crate) fn reachable(listing: &[ListedShard], shard: &str) -> BTreeSet<String> {
+    let listed = listing.iter().find(|listed| listed.id == shard);
+    let parents = listed.into_iter().flat_map(|listed| &listed.parents);
+    let older = parents
+        .clone()
+        .flat_map(|parent| reachable(listing, parent));
+    older.chain(parents.cloned()).collect()
+}
