@@ -193,7 +193,7 @@ impl<'w> Group<'w> {
                 return Ok(given_up);
             }
             if began.elapsed() > PATIENCE {
-                return Err("the topic is not done with after 48 hours".to_owned());
+                return Err("the topic is not done with after 8 hours".to_owned());
             }
             if abandoned && rng.random_bool(0.02) {
                 self.world.tally.count(Kind::Abandoned);

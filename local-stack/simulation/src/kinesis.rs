@@ -103,7 +103,7 @@ impl<'w> Source<'w> {
                 return Ok(given_up);
             }
             if began.elapsed() > PATIENCE {
-                return Err("the stream is not done with after 48 hours".to_owned());
+                return Err("the stream is not done with after 8 hours".to_owned());
             }
             if abandoned && rng.random_bool(0.02) {
                 self.world.tally.count(Kind::Abandoned);

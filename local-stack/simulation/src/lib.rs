@@ -13,6 +13,7 @@ mod payload;
 mod rollups;
 mod run;
 mod scenario;
+pub mod small_scope;
 mod stream;
 mod trace;
 mod world;

@@ -17,7 +17,7 @@ use super::scenario::Scenario;
 use super::trace::Trace;
 
 /// Virtual time after which a source is stuck.
-pub(crate) const PATIENCE: Duration = Duration::from_hours(48);
+pub(crate) const PATIENCE: Duration = Duration::from_hours(8);
 
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
