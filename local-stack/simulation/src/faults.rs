@@ -54,6 +54,7 @@ kinds! {
     Freeze, Both, "an environment freezes";
     Zombie, Both, "an invocation goes on after its time-out";
     DeadlineNear, Both, "a batch stops for its deadline";
+    MetricsSlow, Both, "CloudWatch takes seconds to answer";
     Refused, Both, "a request fails before it takes effect";
     Unanswered, Both, "a create takes effect without an answer";
     Conflict, Both, "a create meets another one under way";

@@ -8,7 +8,7 @@ use event_source::kafka::answer::{self, Answer};
 use event_source::kafka::envelope::{Envelope, Message, Record, TimestampType};
 use event_source::kafka::poller::{Action, Batch, Outcome, PartialRetry, Poller};
 use event_source::mapping::{Mapping, StartingPosition};
-use ingest::config::KafkaPartialResponse;
+use ingest::config::PartialResponses;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
@@ -32,9 +32,9 @@ impl Drawn {
     fn draw(world: &World, rng: &mut ChaCha8Rng) -> Self {
         let mapping = world.scenario.mapping(rng, world.now_ms(), 1);
         let forms = [
-            KafkaPartialResponse::Off,
-            KafkaPartialResponse::Partition,
-            KafkaPartialResponse::TopicPartition,
+            PartialResponses::Off,
+            PartialResponses::Partition,
+            PartialResponses::TopicPartition,
         ];
         Self {
             mapping,
@@ -43,10 +43,10 @@ impl Drawn {
             } else {
                 PartialRetry::OnlyReported
             },
-            function: Function::Kafka(if world.may_answer_partially(&mapping) {
+            function: Function::kafka(if world.may_answer_partially(&mapping) {
                 forms[rng.random_range(0..3)]
             } else {
-                KafkaPartialResponse::Off
+                PartialResponses::Off
             }),
             pollers: rng.random_range(1..=3),
         }
@@ -421,7 +421,7 @@ fn invoke(
 /// Sends what was given up through the function again, until it is done with.
 async fn redrive(world: &World, stream: &Stream, given_up: Vec<Batch>) -> Result<(), String> {
     let envelope = Envelope::new(STREAM, "broker:9092");
-    let function = Function::Kafka(KafkaPartialResponse::Off);
+    let function = Function::kafka(PartialResponses::Off);
     for batch in given_up {
         world.trace.say(format_args!("redrive {}", shown(&batch)));
         let mut tries = 0;

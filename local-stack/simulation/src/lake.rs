@@ -391,17 +391,6 @@ impl Lake for SimulatedLake {
         }
         Ok(created)
     }
-
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        match self.create(key, body.clone(), &[]).await? {
-            Created::Yes => Ok(()),
-            Created::AlreadyExists => {
-                self.store(key.to_owned(), &body);
-                Ok(())
-            }
-            _ => Err(error("PUT", key)),
-        }
-    }
 }
 
 /// First and last position of the batch's records in the cell.

@@ -5,10 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use ingest::answer;
-use ingest::config::KafkaPartialResponse;
-use ingest::error::BatchError;
-use ingest::handler::{Handler, Outcome, Settings};
+use ingest::config::PartialResponses;
+use ingest::environment::{self, Broker};
+use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 use super::faults::{Kind, Tally};
 use super::lake::SimulatedLake;
 use super::lineage::Family;
+use super::metrics::CloudWatch;
 use super::mutant::Mutant;
 use super::scenario::Scenario;
 use super::stream::LATENESS;
@@ -28,13 +28,14 @@ const TIME_OUT: Duration = Duration::from_secs(30);
 /// The function's body, or why there is none.
 pub(crate) type Invocation = Pin<Box<dyn Future<Output = Result<Vec<u8>, &'static str>> + Send>>;
 
-type Environment = Handler<SimulatedLake, Family>;
+type Environment = environment::Environment<SimulatedLake, Family, CloudWatch>;
 
 pub(crate) struct Lambda {
     family: Family,
-    warm: mpsc::UnboundedReceiver<Environment>,
-    give_back: mpsc::UnboundedSender<Environment>,
-    pool: Vec<Environment>,
+    cloudwatch: CloudWatch,
+    warm: mpsc::UnboundedReceiver<(Function, Environment)>,
+    give_back: mpsc::UnboundedSender<(Function, Environment)>,
+    pool: Vec<(Function, Environment)>,
     rng: ChaCha8Rng,
     faults: f64,
     horizon_ms: i64,
@@ -64,8 +65,10 @@ impl Lambda {
         trace: Trace,
     ) -> Self {
         let (give_back, warm) = mpsc::unbounded_channel();
+        let cloudwatch = CloudWatch::new(scenario, seed, tally.clone(), trace.clone());
         Self {
             family,
+            cloudwatch,
             warm,
             give_back,
             pool: Vec::new(),
@@ -90,12 +93,15 @@ impl Lambda {
         while let Ok(environment) = self.warm.try_recv() {
             self.pool.push(environment);
         }
-        let warm = !self.pool.is_empty() && !self.rng.random_bool(0.2);
+        let pool = self.pool.iter().zip(0..);
+        let pool = pool.filter(|((of, _), _)| *of == function);
+        let pool: Vec<usize> = pool.map(|(_, index)| index).collect();
+        let warm = !pool.is_empty() && !self.rng.random_bool(0.2);
         let environment = if warm {
-            let index = self.rng.random_range(0..self.pool.len());
-            self.pool.swap_remove(index)
+            let index = self.rng.random_range(0..pool.len());
+            self.pool.swap_remove(pool[index]).1
         } else {
-            self.environment()
+            self.environment(function)
         };
         let fate = self.fate(poisoned);
         let warm = if warm { "warm" } else { "cold" };
@@ -108,22 +114,26 @@ impl Lambda {
             zombie: self.zombies && self.rng.random_bool(0.7),
             mutant: self.mutant,
             give_back: self.give_back.clone(),
+            cloudwatch: self.cloudwatch.clone(),
             tally: self.tally.clone(),
             trace: self.trace.clone(),
         };
         Box::pin(attempt.run(environment))
     }
 
-    fn environment(&mut self) -> Environment {
+    fn environment(&mut self, function: Function) -> Environment {
         let settings = Settings {
             filter: Filter::default(),
             lateness: LATENESS,
             horizon_ms: self.horizon_ms,
-            // Small enough that windows are dropped now and then.
-            max_window_ids: 100,
+            memory_mb: 512,
         };
-        let family = self.family.clone();
-        Handler::new(family.lake.clone(), family, settings, self.rng.random())
+        let (family, metrics) = (self.family.clone(), self.cloudwatch.clone());
+        // This mutant publishes for itself.
+        let metrics = (self.mutant != Mutant::LateMetrics).then_some(metrics);
+        let handler = Handler::new(family.lake.clone(), family, settings, self.rng.random());
+        let (broker, partial_responses) = (function.broker, function.partial_responses);
+        Environment::new(handler, broker, partial_responses, metrics)
     }
 
     fn fate(&mut self, poisoned: bool) -> Fate {
@@ -150,7 +160,8 @@ struct Attempt {
     fate: Fate,
     zombie: bool,
     mutant: Mutant,
-    give_back: mpsc::UnboundedSender<Environment>,
+    give_back: mpsc::UnboundedSender<(Function, Environment)>,
+    cloudwatch: CloudWatch,
     tally: Tally,
     trace: Trace,
 }
@@ -164,7 +175,7 @@ impl Attempt {
             mutant,
             ..
         } = self;
-        let (tally, trace) = (self.tally.clone(), self.trace.clone());
+        let (tally, cloudwatch) = (self.tally.clone(), self.cloudwatch.clone());
         let frozen = if let Fate::Freezes(time) = fate {
             time
         } else {
@@ -175,8 +186,11 @@ impl Attempt {
             tokio::time::sleep(frozen).await;
             let deadline = deadline + frozen;
             let body = function
-                .handle(&mut environment, &event, deadline, mutant, &tally, &trace)
+                .handle(&mut environment, &event, deadline, mutant, &tally)
                 .await;
+            if mutant == Mutant::LateMetrics {
+                cloudwatch.take_time().await;
+            }
             (environment, body)
         });
         let patience = if let Fate::CrashesAfter(time) = fate {
@@ -189,7 +203,7 @@ impl Attempt {
             (Ok(ended), _) => {
                 let (environment, body) = ended.expect("the handler does not panic");
                 // The environment is free for the next batch, whatever becomes of the answer.
-                let _ = self.give_back.send(environment);
+                let _ = self.give_back.send((function, environment));
                 if matches!(fate, Fate::AnswerLost) {
                     self.tally.count(Kind::AnswerLost);
                     return Err("the answer was lost");
@@ -220,18 +234,32 @@ impl Attempt {
 }
 
 /// Which function it is, and how it says that records failed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Function {
-    Kinesis { partial_responses: bool },
-    Kafka(KafkaPartialResponse),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) broker: Broker,
+    pub(crate) partial_responses: PartialResponses,
 }
 
 impl Function {
-    pub(crate) fn kinesis(partial_responses: bool) -> Self {
-        Self::Kinesis { partial_responses }
+    pub(crate) fn kinesis(partial: bool) -> Self {
+        Self {
+            broker: Broker::Kinesis,
+            partial_responses: if partial {
+                PartialResponses::SequenceNumber
+            } else {
+                PartialResponses::Off
+            },
+        }
     }
 
-    /// As the function's `main` does it.
+    pub(crate) fn kafka(partial_responses: PartialResponses) -> Self {
+        let broker = Broker::Kafka;
+        Self {
+            broker,
+            partial_responses,
+        }
+    }
+
     async fn handle(
         self,
         environment: &mut Environment,
@@ -239,53 +267,27 @@ impl Function {
         deadline: Instant,
         mutant: Mutant,
         tally: &Tally,
-        trace: &Trace,
     ) -> Result<Vec<u8>, &'static str> {
         if mutant == Mutant::NeverFails && mutants::says_never(event) {
             return Err("the event cannot be read");
         }
-        let handled = match self {
-            Self::Kinesis { .. } if mutant == Mutant::CellsInGridOrder => {
-                mutants::cells_in_grid_order(environment, event, deadline).await
-            }
-            Self::Kinesis { .. } => environment
-                .kinesis(event, deadline)
-                .await
-                .map(|one| vec![one]),
-            Self::Kafka(_) => environment.kafka(event, deadline).await,
-        };
-        let Ok(mut outcomes) = handled else {
-            return Err("the event cannot be read");
-        };
-        for outcome in &outcomes {
-            check(outcome, tally, trace);
+        if mutant == Mutant::CellsInGridOrder {
+            return mutants::cells_in_grid_order(environment, event, deadline).await;
         }
-        if mutant == Mutant::FailureAsSuccess && outcomes.len() > 1 {
-            outcomes[0].failed_from = None;
-            outcomes[0].failed.clear();
-        }
-        let body = match self {
-            Self::Kinesis {
-                partial_responses: false,
-            } if outcomes[0].failed_from.is_some() => None,
-            Self::Kinesis { .. } => serde_json::to_vec(&answer::kinesis(&outcomes[0])).ok(),
-            Self::Kafka(form) => answer::kafka(&outcomes, form)
-                .ok()
-                .map(|answer| serde_json::to_vec(&answer).expect("JSON")),
+        let response = environment.invoke(event, deadline).await;
+        let body = response.map_err(|error| {
+            tally.count(Kind::InvocationFailed);
+            let deadline = error.to_string().contains("deadline");
+            tally.count_if(deadline, Kind::DeadlineNear);
+            "records failed"
+        })?;
+        let body = serde_json::to_value(&body).expect("JSON");
+        let body = if mutant == Mutant::FailureAsSuccess {
+            mutants::without_first(body)
+        } else {
+            body
         };
-        tally.count_if(body.is_none(), Kind::InvocationFailed);
-        body.ok_or("records failed")
-    }
-}
-
-/// The counts of a batch add up.
-fn check(outcome: &Outcome, tally: &Tally, trace: &Trace) {
-    let deadline = matches!(outcome.error, Some(BatchError::Deadline));
-    tally.count_if(deadline, Kind::DeadlineNear);
-    let report = &outcome.report;
-    let accounted = report.written + report.duplicates + report.filtered + report.rejected_total();
-    if report.received != accounted + report.handed_back {
-        trace.broken(format!("the counts of a batch do not add up: {report:?}"));
+        Ok(body.to_string().into_bytes())
     }
 }
 
@@ -293,13 +295,27 @@ fn check(outcome: &Outcome, tally: &Tally, trace: &Trace) {
 mod mutants {
     use std::collections::BTreeMap;
 
-    use ingest::handler::Outcome;
-    use pipeline::decode::EnvelopeError;
     use pipeline::layout::cell_start;
     use serde_json::{Value, json};
     use tokio::time::Instant;
 
     use super::Environment;
+
+    /// The response to a Kafka event as if all of its first failing partition were done.
+    pub(super) fn without_first(mut response: Value) -> Value {
+        let partition = |failure: &Value| {
+            let identifier = &failure["itemIdentifier"];
+            let name = identifier
+                .get("partition")
+                .or_else(|| identifier.get("topic-partition"));
+            name.cloned()
+        };
+        let failures = response["batchItemFailures"].as_array_mut();
+        let failures = failures.expect("failures");
+        let first = failures.first().and_then(partition);
+        failures.retain(|failure| partition(failure) != first);
+        response
+    }
 
     /// Whether a record of a Kinesis event is of the year 9999, or later.
     pub(super) fn says_never(event: &[u8]) -> bool {
@@ -325,7 +341,7 @@ mod mutants {
         environment: &mut Environment,
         event: &[u8],
         deadline: Instant,
-    ) -> Result<Vec<Outcome>, EnvelopeError> {
+    ) -> Result<Vec<u8>, &'static str> {
         let event: Value = serde_json::from_slice(event).expect("JSON");
         let mut cells: BTreeMap<i64, Vec<&Value>> = BTreeMap::new();
         for record in event["Records"].as_array().expect("records") {
@@ -334,23 +350,17 @@ mod mutants {
                 .or_default()
                 .push(record);
         }
-        let mut whole: Option<Outcome> = None;
         for records in cells.values() {
             let cell = json!({ "Records": records }).to_string();
-            let of_cell = environment.kinesis(cell.as_bytes(), deadline).await?;
-            match &mut whole {
-                None => whole = Some(of_cell),
-                Some(whole) => {
-                    whole.failed.extend(of_cell.failed);
-                    whole.error = whole.error.take().or(of_cell.error);
-                }
+            let response = environment.invoke(cell.as_bytes(), deadline).await;
+            let response = response.map_err(|_| "records failed")?;
+            if serde_json::to_string(&response)
+                .expect("JSON")
+                .contains("itemIdentifier")
+            {
+                return Err("records failed");
             }
         }
-        let mut whole = whole.expect("a record");
-        whole
-            .failed
-            .sort_by_key(|position| position.parse::<u64>().expect("a number"));
-        whole.failed_from = whole.failed.first().cloned();
-        Ok(vec![whole])
+        Ok(Vec::new())
     }
 }

@@ -8,6 +8,7 @@ mod kinesis;
 mod lake;
 mod lambda;
 mod lineage;
+mod metrics;
 mod mutant;
 mod payload;
 mod rollups;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use event_source::lineage::ListedShard;
 use ingest::error::LineageError;
-use ingest::lineage::Lineage;
+use ingest::lineage::{Lineage, Relatives};
 
 use super::faults::Kind;
 use super::lake::{Fault, SimulatedLake};
@@ -28,7 +28,7 @@ impl Family {
         *self.listing.lock().expect("not poisoned") = listing;
     }
 
-    fn ancestors(&self, shard: &str) -> Vec<String> {
+    fn relatives(&self, shard: &str) -> Relatives {
         let listing = self.listing.lock().expect("not poisoned");
         let tree: BTreeMap<String, Vec<String>> = listing
             .iter()
@@ -36,20 +36,25 @@ impl Family {
             .collect();
         let parents = tree.get(shard).into_iter().flatten();
         let unlisted = parents.filter(|parent| !tree.contains_key(*parent)).count();
-        self.lake.tally.count_if(unlisted > 0, Kind::ShardExpired);
-        let mut ancestors = ingest::lineage::ancestors(shard, &tree);
-        if self.lake.mutant == Mutant::OnlyListedAncestors {
-            ancestors.retain(|ancestor| tree.contains_key(ancestor));
+        let tally = &self.lake.tally;
+        tally.count_if(unlisted > 0, Kind::ShardExpired);
+        let mut relatives = ingest::lineage::relatives(shard, &tree);
+        match self.lake.mutant {
+            Mutant::NoAncestors => relatives.ancestors.clear(),
+            Mutant::OnlyListedAncestors => {
+                let ancestors = &mut relatives.ancestors;
+                ancestors.retain(|ancestor| tree.contains_key(ancestor));
+            }
+            _ => {}
         }
-        ancestors
+        relatives
     }
 }
 
 impl Lineage for Family {
-    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+    async fn relatives(&self, stream: &str, shard: &str) -> Result<Relatives, LineageError> {
         match self.lake.call("SHARDS", shard).await {
-            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Vec::new()),
-            Fault::None => Ok(self.ancestors(shard)),
+            Fault::None => Ok(self.relatives(shard)),
             _ => Err(LineageError {
                 stream: stream.to_owned(),
                 cause: "a simulated fault".to_owned(),

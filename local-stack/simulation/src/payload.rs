@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use md5::{Digest, Md5};
+use pipeline::layout::ARRIVALS;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -17,9 +18,9 @@ const NEVER_MS: i64 = 253_402_300_799_999;
 pub(crate) const ABSURD_MS: [i64; 5] = [NEVER_MS, NEVER_MS + 1, 0, -1, i64::MAX];
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Whether a name of the lake can hold an arrival, and those within the longest horizon of it.
+/// Whether the lake can name an arrival.
 pub(crate) fn fits_a_name(arrival_ms: i64) -> bool {
-    (0..NEVER_MS).contains(&arrival_ms) && arrival_ms > 0
+    ARRIVALS.contains(&arrival_ms)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Event {
         arrival_ms: i64,
         now_ms: i64,
     ) -> Self {
-        let base_ms = if fits_a_name(arrival_ms) {
+        let base_ms = if fits_a_name(arrival_ms) && arrival_ms > 0 {
             arrival_ms
         } else {
             now_ms

@@ -3,13 +3,13 @@
 //!
 //! The model has the lake (objects with their names and rows), lanes (each delivers its batches in order, the next one
 //! when the one before is answered), invocations, and creates that take effect after their caller gave up. An
-//! invocation lists, creates object after object, and follows the real [`Setbacks`]. In every state, every step of
+//! invocation lists, creates object after object, and follows the real [`Setbacks`] and [`next_place`]. In every state, every step of
 //! every part is tried: a listing, a create with any of its ends, a crash, a time-out after which the invocation goes on
 //! as a zombie, a lost answer, a late effect.
 
 use std::collections::HashSet;
 
-use pipeline::commit::{Created, Decision, Setbacks};
+use pipeline::commit::{Created, Decision, Setbacks, next_place};
 
 /// How the function works: right, or with one part broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +109,19 @@ fn scopes(protocol: Protocol) -> Vec<Scope> {
             let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
             for pair in std::iter::once(None).chain(pairs.map(Some)) {
                 let record = |n: u8| Record {
-                    id: pair.filter(|(_, second)| *second == n).map_or(n, |(first, _)| first),
+                    id: pair
+                        .filter(|(_, second)| *second == n)
+                        .map_or(n, |(first, _)| first),
                     cell: cells >> n & 1,
                 };
                 let records: Vec<Record> = (0..count).map(record).collect();
                 for lanes in deliveries(count, pair) {
                     let records = records.clone();
-                    scopes.push(Scope { protocol, records, lanes });
+                    scopes.push(Scope {
+                        protocol,
+                        records,
+                        lanes,
+                    });
                 }
             }
         }
@@ -156,8 +162,16 @@ impl Scope {
         let mut open = vec![first];
         while let Some(state) = open.pop() {
             let next = self.steps(&state)?;
-            if next.is_empty() && state.done.iter().zip(&self.lanes).any(|(done, lane)| *done < lane.len()) {
-                return Err(format!("nothing can be done, and something is left: {state:?}"));
+            if next.is_empty()
+                && state
+                    .done
+                    .iter()
+                    .zip(&self.lanes)
+                    .any(|(done, lane)| *done < lane.len())
+            {
+                return Err(format!(
+                    "nothing can be done, and something is left: {state:?}"
+                ));
             }
             for state in next {
                 let state = self.canonical(state);
@@ -203,7 +217,9 @@ impl Scope {
         }
         for (index, invocation) in state.invocations.iter().enumerate() {
             self.steps_of(state, index, invocation, &mut next)?;
-            let Budget { crashes, time_outs, .. } = state.budget;
+            let Budget {
+                crashes, time_outs, ..
+            } = state.budget;
             if crashes > 0 {
                 let mut state = state.clone();
                 state.budget.crashes -= 1;
@@ -268,7 +284,10 @@ impl Scope {
         let all: Vec<u8> = (0..8).filter(in_batch).collect();
         let is_new = |n: &u8| {
             let one = record(*n);
-            let before = all.iter().take_while(|before| *before < n).map(|n| record(*n));
+            let before = all
+                .iter()
+                .take_while(|before| *before < n)
+                .map(|n| record(*n));
             let mut before = before.filter(|other| {
                 self.protocol != Protocol::CellsInGridOrder || other.cell == one.cell
             });
@@ -280,12 +299,14 @@ impl Scope {
             _ => record(*new.first()?).cell,
         };
         let of_cell = new.iter().filter(|n| record(**n).cell == cell);
-        let rows = of_cell.fold(0, |rows, n| rows | 1 << n);
+        let rows = of_cell.fold(0_u8, |rows, n| rows | 1 << n);
         let name = match self.protocol {
             Protocol::NamedByFirstRow => u8::try_from(rows.trailing_zeros()).expect("few"),
-            // The first free place of the cell's log.
-            _ => (0..=u8::MAX)
-                .find(|name| !known.iter().any(|object| (object.cell, object.name) == (cell, *name)))?,
+            _ => {
+                let of_cell = known.iter().filter(|object| object.cell == cell);
+                let taken = of_cell.map(|object| u32::from(object.name));
+                u8::try_from(next_place(taken)).expect("few")
+            }
         };
         Some(Object { cell, name, rows })
     }
@@ -295,7 +316,10 @@ impl Scope {
             let records = self.records.iter().zip(0_u8..);
             records.filter(|(_, n)| object.rows >> n & 1 == 1)
         };
-        objects.iter().flat_map(of_object).map(|(record, _)| record.id)
+        objects
+            .iter()
+            .flat_map(of_object)
+            .map(|(record, _)| record.id)
     }
 
     /// The create takes effect, where nothing has its name.
@@ -319,16 +343,20 @@ impl Scope {
             taken: invocation.taken,
             uncertain: invocation.uncertain,
         };
-        let believed = if self.protocol == Protocol::UnansweredIsMade && created == Created::Unknown {
+        let believed = if self.protocol == Protocol::UnansweredIsMade && created == Created::Unknown
+        {
             Created::Yes
         } else {
             created
         };
         match setbacks.after_create(believed) {
-            Decision::Committed => invocation.known.iter_mut().for_each(|known| known.push(object)),
+            Decision::Committed => invocation.known.iter_mut().for_each(|known| {
+                known.push(object);
+                known.sort_unstable();
+            }),
             Decision::LookAgain { .. } => invocation.known = None,
             // It ends, and its lane delivers again.
-            Decision::GiveUp => {
+            Decision::HandBack => {
                 state.invocations.remove(index);
                 return;
             }
@@ -354,7 +382,9 @@ impl Scope {
         let records = self.records.iter().zip(0_u8..);
         let mut batch = records.filter(|(_, n)| invocation.batch >> n & 1 == 1);
         if batch.any(|(record, _)| !landed.contains(&record.id)) {
-            return Err(format!("a batch was answered without its rows: {state:?}\nof {self:?}"));
+            return Err(format!(
+                "a batch was answered without its rows: {state:?}\nof {self:?}"
+            ));
         }
         state.done[invocation.lane] += 1;
         next.push(state);

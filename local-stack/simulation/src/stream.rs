@@ -279,6 +279,8 @@ impl<'r> Writer<'r> {
             // Sequence numbers grow, with gaps.
             self.last_number += self.rng.random_range(1..4);
             let arrival_ms = self.arrival_ms();
+            let no_name = !payload::fits_a_name(arrival_ms);
+            self.tally.count_if(no_name, Kind::NoName);
             let (key, data, events, aggregate) = self.payload(arrival_ms);
             let parts = events.into_iter().zip(0..);
             let parts = parts.map(|((sent, verdict), number)| Part {
@@ -339,6 +341,11 @@ impl<'r> Writer<'r> {
             self.tally.count(Kind::CorruptAggregate);
             let last = data.len() - 1;
             data[last] ^= 1;
+            let data = Bytes::from(data);
+            return (key, data.clone(), vec![(data, Verdict::Rejected)], false);
+        }
+        if !payload::fits_a_name(arrival_ms) {
+            // It is rejected as a whole: nobody looks what is in it.
             let data = Bytes::from(data);
             return (key, data.clone(), vec![(data, Verdict::Rejected)], false);
         }

@@ -27,5 +27,8 @@ fn names_by_first_row_double_an_id() {
 
 #[test]
 fn a_create_without_an_answer_that_counts_as_made_loses_a_row() {
-    assert_found(Protocol::UnansweredIsMade, "a batch was answered without its rows");
+    assert_found(
+        Protocol::UnansweredIsMade,
+        "a batch was answered without its rows",
+    );
 }
