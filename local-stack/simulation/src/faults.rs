@@ -61,7 +61,7 @@ kinds! {
     Taken, Both, "a create meets an object of its name";
     Slow, Both, "a request takes seconds";
     Late, Both, "a create takes effect after its caller gave up";
-    LongLate, Both, "a create takes effect minutes later, past the end of its invocation";
+    LongLate, Both, "a create arrives minutes after its caller gave up";
     QuarantineLate, Both, "quarantine is stored after its caller gave up";
     QuarantineLost, Both, "quarantine is not stored, and nobody says so";
     Pages, Both, "a listing is longer than a page";

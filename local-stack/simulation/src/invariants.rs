@@ -8,6 +8,7 @@ use pipeline::layout::{EVENTS, ObjectName, QUARANTINE, cell_start};
 
 use super::contents::{Contents, Landed, Line, audit_value, lines};
 use super::lineage::reachable;
+use super::mutant::Mutant;
 use super::rollups;
 use super::stream::{Part, Stream, Verdict, Written};
 use super::world::World;
@@ -74,6 +75,13 @@ pub(crate) fn at_rest(world: &World, streams: &[Stream]) -> Result<(), String> {
     }
     quarantine(world, streams)?;
     objects(world, &contents)?;
+    if matches!(
+        world.mutant,
+        Mutant::BoundsNamedKey | Mutant::FirstRowNamedKey
+    ) {
+        // Their objects are not where the handler thinks, so that their rollups prove nothing.
+        return Ok(());
+    }
     let owed = |key: &str| {
         let rows = contents.rows.iter();
         let mut rows = rows.flat_map(|(id, rows)| rows.iter().map(move |row| (id, row)));

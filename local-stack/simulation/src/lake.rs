@@ -36,6 +36,8 @@ pub(crate) struct SimulatedLake {
     slow_lists: bool,
     rng: Arc<Mutex<ChaCha8Rng>>,
     on_their_way: Arc<AtomicUsize>,
+    /// Keys that are to be deleted: by their time, or when somebody has just listed them.
+    expirable: Arc<Mutex<BTreeSet<String>>>,
     /// What [`Mutant::QuarantineAfterCommit`] holds back.
     deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
     mutant_names: Arc<Mutex<BTreeSet<String>>>,
@@ -72,6 +74,7 @@ impl SimulatedLake {
             slow_lists: scenario.slow_lists,
             rng: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))),
             on_their_way: Arc::default(),
+            expirable: Arc::default(),
             deferred: Arc::default(),
             mutant_names: Arc::default(),
             one_list: Arc::default(),
@@ -105,7 +108,7 @@ impl SimulatedLake {
                 pause += rng.random_range(1_000..3_000);
             }
             let fault = if rng.random_bool(faults) {
-                match rng.random_range(0..5) {
+                match rng.random_range(0..6) {
                     0 | 1 => Fault::Before,
                     2 => Fault::After,
                     3 => Fault::Conflict,
@@ -252,16 +255,32 @@ impl SimulatedLake {
     pub(crate) fn expire(&self, name: &ObjectName, rng: &mut ChaCha8Rng) {
         for key in [name.events_key(), name.rollups_key()] {
             let (lake, pause) = (self.clone(), rng.random_range(0..600_000));
+            let mut expirable = self.expirable.lock().expect("not poisoned");
+            expirable.insert(key.clone());
             let one = self.on_its_way();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
-                if lake.objects().remove(&key).is_some() {
-                    lake.tally.count(Kind::Expired);
-                    lake.trace.say(format_args!("    {key} is deleted"));
-                    lake.contents().deleted.insert(key);
-                }
+                lake.delete(&key);
                 drop(one);
             });
+        }
+    }
+
+    fn delete(&self, key: &str) {
+        let mut expirable = self.expirable.lock().expect("not poisoned");
+        if expirable.remove(key) && self.objects().remove(key).is_some() {
+            self.tally.count(Kind::Expired);
+            self.trace.say(format_args!("    {key} is deleted"));
+            self.contents().deleted.insert(key.to_owned());
+        }
+    }
+
+    /// Life-cycle rules do not wait for whoever has just listed an object.
+    fn delete_some_of(&self, listed: &[Listed]) {
+        for object in listed {
+            if self.rng.lock().expect("not poisoned").random_bool(0.3) {
+                self.delete(&object.key);
+            }
         }
     }
 
@@ -277,10 +296,10 @@ impl SimulatedLake {
             let created = lake.really_create(&key, &body);
             let say = format_args!("    the late CREATE {key}: {created:?}");
             lake.trace.say(say);
+            let long = delay > Duration::from_mins(1);
+            lake.tally.count_if(long, Kind::LongLate);
             if created == Created::Yes {
-                let long = delay > Duration::from_mins(1);
-                let kind = if long { Kind::LongLate } else { Kind::Late };
-                lake.tally.count(kind);
+                lake.tally.count(Kind::Late);
                 let quarantine = key.starts_with(QUARANTINE);
                 lake.tally.count_if(quarantine, Kind::QuarantineLate);
             }
@@ -348,7 +367,11 @@ impl Lake for SimulatedLake {
             Fault::None if self.mutant == Mutant::NoRepair && range.prefix.starts_with(ROLLUPS) => {
                 Ok(self.rollups_of_all_objects(range))
             }
-            Fault::None => Ok(self.pages(range).await),
+            Fault::None => {
+                let listed = self.pages(range).await;
+                self.delete_some_of(&listed);
+                Ok(listed)
+            }
             _ => Err(error("LIST", &range.prefix)),
         }
     }

@@ -35,26 +35,11 @@ struct Record {
 #[derive(Clone, Debug)]
 struct Scope {
     protocol: Protocol,
+    faults: u8,
     records: Vec<Record>,
     /// The batches of each lane, as sets of records (bit n is record n).
     lanes: Vec<Vec<u8>>,
 }
-
-/// How many steps of a kind a run may still take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Budget {
-    crashes: u8,
-    time_outs: u8,
-    lost_answers: u8,
-    unanswered: u8,
-}
-
-const BUDGET: Budget = Budget {
-    crashes: 1,
-    time_outs: 1,
-    lost_answers: 1,
-    unanswered: 2,
-};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Object {
@@ -84,45 +69,45 @@ struct State {
     /// How many batches of each lane are done.
     done: Vec<usize>,
     invocations: Vec<Invocation>,
-    budget: Budget,
+    /// How many faults may still happen.
+    faults: u8,
 }
 
-/// Searches every scope: two and three records over two cells, distinct or with a duplicate, delivered by up to three
-/// lanes whose batches are whole, split, or of a key each. Returns the number of states.
+/// Searches every scope of some records, two or three, over two cells, distinct or with a duplicate, delivered by up to three
+/// lanes whose batches are whole, split, or of a key each, with up to `faults` faults. Returns the number of states.
 ///
 /// # Errors
 /// The first state that breaks a rule: an id that landed twice, a batch that was answered without its rows, or an end
 /// at which something is left to do.
-pub fn search(protocol: Protocol) -> Result<usize, String> {
+pub fn search(protocol: Protocol, records: u8, faults: u8) -> Result<usize, String> {
     let mut states = 0;
-    for scope in scopes(protocol) {
+    for scope in scopes(protocol, records, faults) {
         states += scope.search()?;
     }
     Ok(states)
 }
 
-fn scopes(protocol: Protocol) -> Vec<Scope> {
+fn scopes(protocol: Protocol, count: u8, faults: u8) -> Vec<Scope> {
     let mut scopes = Vec::new();
-    for count in 2..=3_u8 {
-        for cells in 0..1_u8 << count {
-            // Distinct ids, or record `second` repeats the id of record `first`.
-            let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
-            for pair in std::iter::once(None).chain(pairs.map(Some)) {
-                let record = |n: u8| Record {
-                    id: pair
-                        .filter(|(_, second)| *second == n)
-                        .map_or(n, |(first, _)| first),
-                    cell: cells >> n & 1,
-                };
-                let records: Vec<Record> = (0..count).map(record).collect();
-                for lanes in deliveries(count, pair) {
-                    let records = records.clone();
-                    scopes.push(Scope {
-                        protocol,
-                        records,
-                        lanes,
-                    });
-                }
+    for cells in 0..1_u8 << count {
+        // Distinct ids, or record `second` repeats the id of record `first`.
+        let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
+        for pair in std::iter::once(None).chain(pairs.map(Some)) {
+            let record = |n: u8| Record {
+                id: pair
+                    .filter(|(_, second)| *second == n)
+                    .map_or(n, |(first, _)| first),
+                cell: cells >> n & 1,
+            };
+            let records: Vec<Record> = (0..count).map(record).collect();
+            for lanes in deliveries(count, pair) {
+                let records = records.clone();
+                scopes.push(Scope {
+                    protocol,
+                    faults,
+                    records,
+                    lanes,
+                });
             }
         }
     }
@@ -155,7 +140,7 @@ impl Scope {
             late: Vec::new(),
             done: vec![0; self.lanes.len()],
             invocations: Vec::new(),
-            budget: BUDGET,
+            faults: self.faults,
         };
         let first = self.canonical(first);
         let mut seen = HashSet::from([first.clone()]);
@@ -217,18 +202,16 @@ impl Scope {
         }
         for (index, invocation) in state.invocations.iter().enumerate() {
             self.steps_of(state, index, invocation, &mut next)?;
-            let Budget {
-                crashes, time_outs, ..
-            } = state.budget;
-            if crashes > 0 {
+
+            if state.faults > 0 {
                 let mut state = state.clone();
-                state.budget.crashes -= 1;
+                state.faults -= 1;
                 state.invocations.remove(index);
                 next.push(state);
             }
-            if time_outs > 0 && invocation.awaited {
+            if state.faults > 0 && invocation.awaited {
                 let mut state = state.clone();
-                state.budget.time_outs -= 1;
+                state.faults -= 1;
                 state.invocations[index].awaited = false;
                 next.push(state);
             }
@@ -258,9 +241,9 @@ impl Scope {
             self.after(&mut state, index, object, created);
             next.push(state);
         }
-        if state.budget.unanswered > 0 {
+        if state.faults > 0 {
             let mut state = state.clone();
-            state.budget.unanswered -= 1;
+            state.faults -= 1;
             // It never takes effect, it has taken effect, or it does so later.
             let mut never = state.clone();
             self.after(&mut never, index, object, Created::Unknown);
@@ -373,9 +356,9 @@ impl Scope {
             next.push(state);
             return Ok(());
         }
-        if state.budget.lost_answers > 0 {
+        if state.faults > 0 {
             let mut state = state.clone();
-            state.budget.lost_answers -= 1;
+            state.faults -= 1;
             next.push(state);
         }
         let landed: HashSet<u8> = self.ids(&state.objects).collect();

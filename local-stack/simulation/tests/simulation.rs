@@ -30,12 +30,12 @@ fn assert_unbroken(broker: Broker, seeds: u64) {
 
 #[test]
 fn every_accepted_event_of_a_stream_lands_exactly_once_whatever_happens() {
-    assert_unbroken(Broker::Kinesis, 3_000);
+    assert_unbroken(Broker::Kinesis, 400);
 }
 
 #[test]
 fn every_accepted_event_of_a_topic_lands_exactly_once_whatever_happens() {
-    assert_unbroken(Broker::Redpanda, 2_000);
+    assert_unbroken(Broker::Redpanda, 600);
 }
 
 #[test]

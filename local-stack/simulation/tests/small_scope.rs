@@ -4,14 +4,17 @@ use simulation::small_scope::{Protocol, search};
 
 #[test]
 fn no_order_of_two_or_three_deliveries_doubles_or_loses_a_record() {
-    let states = search(Protocol::Real).unwrap_or_else(|broken| panic!("{broken}"));
-    println!("{states} states");
-    assert!(states > 100_000, "{states} states: the scope has shrunk");
+    for (records, faults) in [(2, 2), (3, 1)] {
+        let states = search(Protocol::Real, records, faults);
+        let states = states.unwrap_or_else(|broken| panic!("{broken}"));
+        println!("{records} records, up to {faults} faults: {states} states");
+        assert!(states > 10_000, "{states} states: the scope has shrunk");
+    }
 }
 
 #[track_caller]
 fn assert_found(protocol: Protocol, rule: &str) {
-    let broken = search(protocol).expect_err("a broken protocol");
+    let broken = search(protocol, 3, 1).expect_err("a broken protocol");
     assert!(broken.starts_with(rule), "{broken}");
 }
 
