@@ -160,7 +160,7 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
                     tracing::info!(key = name.events_key(), ?created, ?setbacks, "look_again");
                     self.counts.conflicts += u64::from(created == Created::AlreadyExists);
                     let bytes = object.body.len() as u64;
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    self.wait(wait_ms).await?;
                     self.refresh().await?;
                     let remaining = cell.plan(self.window.ids());
                     if remaining != plan {
@@ -220,7 +220,7 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
             }
             match setbacks.after_create(created) {
                 Decision::LookAgain { wait_ms } => {
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    self.wait(wait_ms).await?;
                 }
                 Decision::Committed | Decision::HandBack => {
                     return Err(BatchError::NotQuarantined {
@@ -310,6 +310,14 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
         })?;
         tracing::info!(key = name.rollups_key(), "rollup_was_missing");
         self.create_rollup(name, rollup).await
+    }
+
+    /// Waits before another request, unless there is no time for it: a create that was cut off leaves less than the wait
+    /// that follows it.
+    async fn wait(&self, wait_ms: u64) -> Result<(), BatchError> {
+        self.time_limit()?;
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        Ok(())
     }
 
     /// When the request that starts now is cut off; an error if it is too late to start one.

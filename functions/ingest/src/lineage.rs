@@ -81,8 +81,8 @@ impl Lineage for Kinesis {
     }
 }
 
-/// By the parents that each listed shard names.
-fn relatives(shard: &str, parents: &BTreeMap<String, Vec<String>>) -> Relatives {
+/// The relatives of a shard, by the parents that each listed shard names.
+pub fn relatives(shard: &str, parents: &BTreeMap<String, Vec<String>>) -> Relatives {
     let ancestors = generations(shard, |child| {
         parents.get(child).into_iter().flatten().collect()
     });

@@ -1,9 +1,7 @@
 //! The event source mapping over a topic: its real state machine, several pollers of one consumer group, with
 //! rebalances, and restarts from the committed offsets.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use event_source::kafka::answer::{self, Answer};
@@ -15,92 +13,69 @@ use ingest::config::PartialResponses;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::faults::Kind;
 use super::invariants;
-use super::kinesis::PATIENCE;
-use super::lake::{Family, SimulatedLake};
-use super::lambda::{Kind, Lambda};
-use super::mutant::Mutant;
-use super::stream::{START_MS, STREAM, Stream};
-use super::trace::Trace;
+use super::lambda::{Function, Invocation};
+use super::stream::{Placed, STREAM, Stream, number};
+use super::world::{PATIENCE, World};
 
-/// What a run of the simulation has drawn for its mapping and its function.
+/// What a group has drawn for its mapping and its function.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     mapping: Mapping,
     retry: PartialRetry,
-    response: PartialResponses,
+    function: Function,
     pollers: usize,
 }
 
-fn draw(rng: &mut ChaCha8Rng, gives_up: bool) -> Drawn {
-    let response = [
-        PartialResponses::Off,
-        PartialResponses::Partition,
-        PartialResponses::TopicPartition,
-    ][rng.random_range(0..3)];
-    let may_be_unread = response == PartialResponses::Off && rng.random_bool(0.5);
-    Drawn {
-        mapping: Mapping {
-            batch_size: rng.random_range(1..20),
-            batching_window: rng.random_range(0..5_000),
-            parallelization_factor: 1,
-            bisect_batch_on_function_error: rng.random_bool(0.5),
-            maximum_retry_attempts: gives_up.then(|| rng.random_range(0..4)),
-            maximum_record_age: None,
-            report_batch_item_failures: !may_be_unread,
-            starting_position: StartingPosition::TrimHorizon,
-        },
-        retry: if rng.random_bool(0.5) {
-            PartialRetry::FromLowest
-        } else {
-            PartialRetry::OnlyReported
-        },
-        response,
-        pollers: rng.random_range(1..=3),
+impl Drawn {
+    fn draw(world: &World, rng: &mut ChaCha8Rng) -> Self {
+        let mapping = world.scenario.mapping(rng, world.now_ms(), 1);
+        let forms = [
+            PartialResponses::Off,
+            PartialResponses::Partition,
+            PartialResponses::TopicPartition,
+        ];
+        Self {
+            mapping,
+            retry: if rng.random_bool(0.5) {
+                PartialRetry::FromLowest
+            } else {
+                PartialRetry::OnlyReported
+            },
+            function: Function::kafka(if world.may_answer_partially(&mapping) {
+                forms[rng.random_range(0..3)]
+            } else {
+                PartialResponses::Off
+            }),
+            pollers: rng.random_range(1..=3),
+        }
     }
 }
 
-/// Delivers the whole topic, perhaps once more, or by two consumer groups at once; then what was given up. Says
-/// whether nothing was.
+/// Delivers the whole topic, perhaps once more, or by two consumer groups at once; then what was given up.
 pub(crate) async fn deliver(
+    world: &World,
     stream: &Stream,
-    lake: &SimulatedLake,
     rng: &mut ChaCha8Rng,
-    faults: f64,
-    poison: bool,
-    trace: &Trace,
-) -> Result<bool, String> {
-    let gives_up = poison || rng.random_bool(0.2);
-    // Partitions have no parents.
-    let family = Family {
-        listing: Arc::new(Vec::new()),
-        lake: lake.clone(),
-    };
-    let zombies = rng.random_bool(0.7);
-    let lambda = Lambda::new(family, rng.random(), faults, zombies, trace.clone());
-    let lambda = RefCell::new(lambda);
-    let began = Instant::now();
-    let more_groups = rng.random_range(0..3) * usize::from(rng.random_bool(0.5));
+) -> Result<(), String> {
+    let more = rng.random_range(0..3) * usize::from(rng.random_bool(0.5));
     // The first one begins at once, others while it runs or long after.
-    let groups = (0..=more_groups).map(|group| {
+    let groups = (0..=more).map(|group| {
         let delay = rng.random_range(0..3_600) * u64::from(group > 0);
         let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
-        let lambda = &lambda;
         async move {
             tokio::time::sleep(Duration::from_secs(delay)).await;
-            let drawn = draw(&mut rng, gives_up);
-            trace.say(format_args!("consumer group {group}: {drawn:?}"));
-            Group::new(stream, lake, drawn, began, trace)
-                .run(&mut rng, lambda)
-                .await
+            world.tally.count_if(group > 0, Kind::SecondSource);
+            let drawn = Drawn::draw(world, &mut rng);
+            let say = format_args!("consumer group {group}: {drawn:?}");
+            world.trace.say(say);
+            Group::new(world, stream, drawn).run(&mut rng).await
         }
     });
     let given_up = futures::future::try_join_all(groups).await?.concat();
-    let in_order = given_up.is_empty();
-    redrive(stream, lake, &mut lambda.into_inner(), given_up, trace).await?;
-    Ok(in_order)
+    redrive(world, stream, given_up).await
 }
 
 /// An invocation that ended, as the pollers hear of it.
@@ -111,43 +86,70 @@ struct Ended {
     outcome: Outcome,
 }
 
-struct Group<'s> {
-    stream: &'s Stream,
-    lake: &'s SimulatedLake,
+struct Group<'w> {
+    world: &'w World,
+    stream: &'w Stream,
     drawn: Drawn,
-    trace: &'s Trace,
     envelope: Envelope,
     partitions: Vec<Vec<Record>>,
+    /// Where each partition is read from as long as nothing is committed.
+    starts: Vec<usize>,
     pollers: Vec<Poller>,
-    /// The poller of every partition, and the place of the next record that it reads.
-    assigned: Vec<(usize, usize)>,
+    assigned: Vec<Assigned>,
     /// The checkpoints: offsets from which a new owner of a partition reads.
     committed: BTreeMap<i32, i64>,
     generation: u32,
-    began: Instant,
 }
 
-impl<'s> Group<'s> {
-    fn new(
-        stream: &'s Stream,
-        lake: &'s SimulatedLake,
-        drawn: Drawn,
-        began: Instant,
-        trace: &'s Trace,
-    ) -> Self {
+/// The poller of a partition, the place of the next record that it reads, and the offset after the last one that it
+/// has taken.
+#[derive(Clone, Copy, Default)]
+struct Assigned {
+    poller: usize,
+    next: usize,
+    taken: i64,
+}
+
+impl<'w> Group<'w> {
+    fn new(world: &'w World, stream: &'w Stream, drawn: Drawn) -> Self {
         let envelope = Envelope::new(STREAM, "broker:9092");
+        let now = world.now_ms();
+        let starts = stream.shards.iter().map(|shard| {
+            let records = &shard.records;
+            let start = match drawn.mapping.starting_position {
+                StartingPosition::TrimHorizon => 0,
+                StartingPosition::Latest => {
+                    records.partition_point(|record| record.appended_ms <= now)
+                }
+                StartingPosition::AtTimestamp(from) => {
+                    let first = records
+                        .iter()
+                        .position(|record| record.record.arrival >= from);
+                    first.unwrap_or(records.len())
+                }
+            };
+            if start > 0 {
+                let latest = drawn.mapping.starting_position == StartingPosition::Latest;
+                world.tally.count(if latest {
+                    Kind::Latest
+                } else {
+                    Kind::AtTimestamp
+                });
+                stream.pass_over(&records[..start]);
+            }
+            start
+        });
         let mut group = Self {
+            world,
             stream,
-            lake,
             drawn,
-            trace,
             partitions: partitions(stream, &envelope),
+            starts: starts.collect(),
             envelope,
             pollers: Vec::new(),
             assigned: Vec::new(),
             committed: BTreeMap::new(),
             generation: 0,
-            began,
         };
         group.start();
         group
@@ -159,7 +161,7 @@ impl<'s> Group<'s> {
         self.pollers = (0..self.drawn.pollers)
             .map(|_| Poller::new(mapping, retry, self.envelope.clone()))
             .collect();
-        self.assigned = vec![(0, 0); self.partitions.len()];
+        self.assigned = vec![Assigned::default(); self.partitions.len()];
         for partition in 0..self.partitions.len() {
             self.assign(partition, partition % self.drawn.pollers);
         }
@@ -167,32 +169,46 @@ impl<'s> Group<'s> {
 
     fn assign(&mut self, partition: usize, poller: usize) {
         let number = i32::try_from(partition).expect("few");
-        let committed = self.committed.get(&number).copied().unwrap_or(0);
         let records = &self.partitions[partition];
-        let next = records.partition_point(|record| record.offset < committed);
-        self.assigned[partition] = (poller, next);
+        let next = match self.committed.get(&number) {
+            Some(committed) => records.partition_point(|record| record.offset < *committed),
+            None => self.starts[partition],
+        };
+        self.assigned[partition] = Assigned {
+            poller,
+            next,
+            taken: 0,
+        };
         self.pollers[poller].assign(number);
     }
 
-    async fn run(
-        mut self,
-        rng: &mut ChaCha8Rng,
-        lambda: &RefCell<Lambda>,
-    ) -> Result<Vec<Batch>, String> {
+    async fn run(mut self, rng: &mut ChaCha8Rng) -> Result<Vec<Batch>, String> {
+        let began = tokio::time::Instant::now();
         let mut given_up = Vec::new();
         let (ended, mut endings) = mpsc::unbounded_channel();
         let (mut restarts, mut rebalances) = (rng.random_range(0..3), rng.random_range(0..4));
+        let abandoned = self.world.scenario.abandons && rng.random_bool(0.5);
         loop {
-            self.act(&mut lambda.borrow_mut(), &mut given_up, &ended);
+            self.act(&mut given_up, &ended);
             if self.is_done() {
                 return Ok(given_up);
             }
-            if self.began.elapsed() > PATIENCE {
-                return Err("the topic is not done with after 48 hours".to_owned());
+            if began.elapsed() > PATIENCE {
+                return Err("the topic is not done with after 8 hours".to_owned());
+            }
+            if abandoned && rng.random_bool(0.02) {
+                self.world.tally.count(Kind::Abandoned);
+                self.world
+                    .trace
+                    .say(format_args!("  the group is abandoned"));
+                return Ok(given_up);
             }
             if restarts > 0 && rng.random_bool(0.02) {
                 restarts -= 1;
-                self.trace.say(format_args!("  the event source restarts"));
+                self.world.tally.count(Kind::Restart);
+                self.world
+                    .trace
+                    .say(format_args!("  the event source restarts"));
                 self.generation += 1;
                 self.start();
                 continue;
@@ -215,11 +231,12 @@ impl<'s> Group<'s> {
     fn rebalance(&mut self, rng: &mut ChaCha8Rng) {
         let partition = rng.random_range(0..self.partitions.len());
         let to = rng.random_range(0..self.pollers.len());
-        let (from, _) = self.assigned[partition];
+        let from = self.assigned[partition].poller;
         if from == to {
             return;
         }
-        self.trace.say(format_args!(
+        self.world.tally.count(Kind::Rebalance);
+        self.world.trace.say(format_args!(
             "  partition {partition} goes from poller {from} to {to}"
         ));
         let number = i32::try_from(partition).expect("few");
@@ -227,48 +244,53 @@ impl<'s> Group<'s> {
         self.assign(partition, to);
     }
 
-    /// Milliseconds since the Unix epoch. Records that have not arrived yet are not there to be read.
-    fn now(&self) -> i64 {
-        START_MS + i64::try_from(self.began.elapsed().as_millis()).expect("within 48 hours")
-    }
-
     fn is_done(&self) -> bool {
-        self.partitions.iter().zip(0..).all(|(records, number)| {
-            let end = records.last().map_or(0, |last| last.offset + 1);
-            self.committed.get(&number).copied().unwrap_or(0) >= end
+        let partitions = self.assigned.iter().zip(&self.partitions).zip(0..);
+        partitions.into_iter().all(|((assigned, records), number)| {
+            let committed = self.committed.get(&number).copied().unwrap_or(0);
+            assigned.next == records.len() && committed >= assigned.taken
         })
     }
 
-    fn act(
-        &mut self,
-        lambda: &mut Lambda,
-        given_up: &mut Vec<Batch>,
-        ended: &mpsc::UnboundedSender<Ended>,
-    ) {
-        let now = self.now();
-        for (partition, (poller, next)) in self.assigned.iter_mut().enumerate() {
-            let (records, poller) = (&self.partitions[partition], &mut self.pollers[*poller]);
-            while *next < records.len() && records[*next].timestamp <= now && poller.wants_records()
+    fn act(&mut self, given_up: &mut Vec<Batch>, ended: &mpsc::UnboundedSender<Ended>) {
+        let (world, now) = (self.world, self.world.now_ms());
+        let partitions = self.assigned.iter_mut().zip(&self.partitions);
+        for ((assigned, records), shard) in partitions.zip(&self.stream.shards) {
+            let poller = &mut self.pollers[assigned.poller];
+            while let Some(placed) = shard.records.get(assigned.next)
+                && placed.appended_ms <= now
+                && poller.wants_records()
             {
-                poller.push(now, records[*next].clone());
-                *next += 1;
+                if placed.gone_ms <= now {
+                    world.tally.count(Kind::Gone);
+                    self.stream.pass_over(std::slice::from_ref(placed));
+                } else {
+                    let record = records[assigned.next].clone();
+                    assigned.taken = record.offset + 1;
+                    poller.push(now, record);
+                }
+                assigned.next += 1;
             }
         }
         for index in 0..self.pollers.len() {
             while let Some(action) = self.pollers[index].poll(now) {
                 match action {
                     Action::Commit(progress) => {
-                        self.trace
-                            .say(format_args!("  poller {index} commits {progress:?}"));
+                        let say = format_args!("  poller {index} commits {progress:?}");
+                        world.trace.say(say);
                         for one in progress {
                             self.committed.insert(one.partition, one.next_offset);
                         }
                     }
-                    Action::Invoke(batch) => self.invoke(lambda, index, batch, ended.clone()),
+                    Action::Invoke(batch) => self.invoke(index, batch, ended.clone()),
                     Action::SendToOnFailure { batch, condition } => {
                         let records = batch.records().len();
-                        self.trace
-                            .say(format_args!("  given up, {condition}: {records} records"));
+                        let say = format_args!("  given up, {condition}: {records} records");
+                        world.trace.say(say);
+                        world.tell_given_up(condition);
+                        let records = batch.records().iter();
+                        self.stream
+                            .pass_over_all(records.map(|record| position(record)));
                         given_up.push(batch);
                         self.pollers[index].handed_over(now);
                     }
@@ -277,26 +299,21 @@ impl<'s> Group<'s> {
         }
     }
 
-    fn invoke(
-        &self,
-        lambda: &mut Lambda,
-        poller: usize,
-        batch: Batch,
-        ended: mpsc::UnboundedSender<Ended>,
-    ) {
-        let poisoned = batch
-            .records()
-            .iter()
-            .any(|record| self.stream.written[&position(record)].poison);
-        let kind = kind(self.drawn.response, self.lake);
-        let event = self.envelope.payload(batch.records());
-        let answer = lambda.begin(&shown(&batch), event, kind, poisoned);
-        let (generation, report) = (
-            self.generation,
-            self.drawn.mapping.report_batch_item_failures,
+    fn invoke(&self, poller: usize, batch: Batch, ended: mpsc::UnboundedSender<Ended>) {
+        let Drawn {
+            mapping, function, ..
+        } = self.drawn;
+        let invocation = invoke(
+            self.world,
+            self.stream,
+            &self.envelope,
+            &batch,
+            function,
+            false,
         );
+        let (generation, report) = (self.generation, mapping.report_batch_item_failures);
         tokio::spawn(async move {
-            let outcome = Outcome::Answered(match answer.await {
+            let outcome = Outcome::Answered(match invocation.await {
                 Ok(body) => answer::read(&body, report, STREAM, batch.records()),
                 Err(reason) => Answer::Failed(reason.into()),
             });
@@ -310,35 +327,31 @@ impl<'s> Group<'s> {
         });
     }
 
-    /// Until something can happen by time alone: a flush, a retry, or an arrival.
+    /// Until something can happen by time alone: a flush, a retry, or a record.
     fn wake(&self) -> Duration {
-        let now = self.now();
-        let arrivals = self.assigned.iter().zip(&self.partitions);
-        let arrivals = arrivals.filter_map(|((_, next), records)| {
-            let arrival = records.get(*next)?.timestamp;
-            (arrival > now).then_some(arrival)
-        });
+        let next = self.assigned.iter().zip(&self.stream.shards);
+        let next = next.filter_map(|(assigned, shard)| shard.records.get(assigned.next));
         let wakes = self.pollers.iter().filter_map(Poller::wake_at);
-        let until = wakes.chain(arrivals).min().unwrap_or(now + 60_000);
-        let until = until.clamp(now + 1, now + 60_000);
-        Duration::from_millis(u64::try_from(until - now).expect("clamped"))
+        self.world
+            .until(wakes.chain(next.map(|record| record.appended_ms)))
     }
 
     fn hear(&mut self, end: &Ended) -> Result<(), String> {
         if end.generation != self.generation {
             return Ok(());
         }
-        self.trace.say(format_args!(
+        self.world.trace.say(format_args!(
             "  answer to poller {}: {:?}",
             end.poller, end.outcome
         ));
         if let Outcome::Answered(answer) = &end.outcome {
+            let partial = matches!(answer, Answer::Partial(_));
+            self.world.tally.count_if(partial, Kind::PartialAnswer);
             let records = end.batch.records().iter();
             let done = records.filter(|record| self.is_said_to_be_done(record, answer));
-            invariants::are_done(self.stream, self.lake, done.map(position))?;
+            invariants::are_done(self.world, self.stream, done.map(|record| position(record)))?;
         }
-        let now = self.now();
-        self.pollers[end.poller].answered(now, &end.outcome);
+        self.pollers[end.poller].answered(self.world.now_ms(), &end.outcome);
         Ok(())
     }
 
@@ -360,13 +373,6 @@ impl<'s> Group<'s> {
     }
 }
 
-fn kind(partial_responses: PartialResponses, lake: &SimulatedLake) -> Kind {
-    Kind::Kafka {
-        partial_responses,
-        failure_as_success: lake.mutant() == Mutant::FailureAsSuccess,
-    }
-}
-
 fn position(record: &Record) -> u64 {
     u64::try_from(record.offset).expect("offsets are not negative")
 }
@@ -379,55 +385,58 @@ fn shown(batch: &Batch) -> String {
 
 /// The records of the stream's shards, as those of partitions.
 fn partitions(stream: &Stream, envelope: &Envelope) -> Vec<Vec<Record>> {
-    let of_shard = |(shard, number): (&event_source::kinesis::lineage::ListedShard, i32)| {
-        let records = stream.shards.get(&shard.id).map_or(&[][..], Vec::as_slice);
-        let record = |record: &event_source::kinesis::record::Record| {
+    let of_shard = |(shard, partition): (&super::stream::Shard, i32)| {
+        let record = |placed: &Placed| {
+            let Placed {
+                record, tombstone, ..
+            } = placed;
             envelope.record(&Message {
-                partition: number,
-                offset: super::stream::number(record).cast_signed(),
+                partition,
+                offset: number(record).cast_signed(),
                 timestamp: record.arrival,
-                timestamp_type: TimestampType::LogAppendTime,
+                timestamp_type: TimestampType::CreateTime,
                 key: Some(record.partition_key.as_bytes()),
-                value: Some(&record.data),
+                value: (!tombstone).then_some(&record.data),
                 headers: &[],
             })
         };
-        records.iter().map(record).collect()
+        shard.records.iter().map(record).collect()
     };
-    stream.listing.iter().zip(0..).map(of_shard).collect()
+    stream.shards.iter().zip(0..).map(of_shard).collect()
+}
+
+fn invoke(
+    world: &World,
+    stream: &Stream,
+    envelope: &Envelope,
+    batch: &Batch,
+    function: Function,
+    redrive: bool,
+) -> Invocation {
+    let mut records = batch.records().iter();
+    let poisoned = !redrive && records.any(|record| stream.written[&position(record)].poison);
+    let event = envelope.payload(batch.records());
+    world.invoke(&shown(batch), event, function, poisoned)
 }
 
 /// Sends what was given up through the function again, until it is done with.
-async fn redrive(
-    stream: &Stream,
-    lake: &SimulatedLake,
-    lambda: &mut Lambda,
-    given_up: Vec<Batch>,
-    trace: &Trace,
-) -> Result<(), String> {
+async fn redrive(world: &World, stream: &Stream, given_up: Vec<Batch>) -> Result<(), String> {
     let envelope = Envelope::new(STREAM, "broker:9092");
+    let function = Function::kafka(PartialResponses::Off);
     for batch in given_up {
-        trace.say(format_args!("redrive {}", shown(&batch)));
+        world.trace.say(format_args!("redrive {}", shown(&batch)));
         let mut tries = 0;
-        loop {
-            let event = envelope.payload(batch.records());
-            let kind = kind(PartialResponses::Off, lake);
-            if lambda
-                .begin(&shown(&batch), event, kind, false)
-                .await
-                .is_ok()
-            {
-                let positions = batch.records().iter();
-                invariants::are_done(stream, lake, positions.map(position))?;
-                break;
-            }
+        while invoke(world, stream, &envelope, &batch, function, true)
+            .await
+            .is_err()
+        {
             tries += 1;
             if tries > 1_000 {
                 return Err("a batch could not be redriven in 1,000 tries".to_owned());
             }
         }
+        let positions = batch.records().iter();
+        invariants::are_done(world, stream, positions.map(|record| position(record)))?;
     }
-    // Requests that were delayed may still take effect.
-    tokio::time::sleep(Duration::from_mins(10)).await;
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! The event source mapping over the stream: its real state machine, driven in virtual time, restarted now and then
 //! from its checkpoints.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use event_source::kinesis::answer::Answer;
@@ -15,80 +13,52 @@ use event_source::mapping::position::Start;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::faults::Kind;
 use super::invariants;
-use super::lake::{Family, SimulatedLake};
-use super::lambda::{Ended, Lambda};
-use super::stream::{START_MS, Stream};
-use super::trace::Trace;
+use super::lambda::{Function, Invocation};
+use super::stream::{Placed, Stream, envelope, number};
+use super::world::{PATIENCE, World};
 
-/// Virtual time after which a run is stuck.
-pub(crate) const PATIENCE: Duration = Duration::from_hours(48);
-
-/// Delivers the whole stream, perhaps once more, or by two event sources at once; then what was given up. Says whether
-/// nothing was.
+/// Delivers the whole stream, perhaps once more, or by two event sources at once; then what was given up.
 pub(crate) async fn deliver(
+    world: &World,
     stream: &Stream,
-    lake: &SimulatedLake,
     rng: &mut ChaCha8Rng,
-    faults: f64,
-    poison: bool,
-    trace: &Trace,
-) -> Result<bool, String> {
-    let gives_up = poison || rng.random_bool(0.2);
-    let family = Family {
-        listing: Arc::new(stream.listing.clone()),
-        lake: lake.clone(),
-    };
-    let zombies = rng.random_bool(0.7);
-    let lambda = Lambda::new(family, rng.random(), faults, zombies, trace.clone());
-    let lambda = RefCell::new(lambda);
-    let began = Instant::now();
-    let starts = rng.random_range(0..3) * usize::from(rng.random_bool(0.5));
+) -> Result<(), String> {
+    let more = rng.random_range(0..3) * usize::from(rng.random_bool(0.5));
     // The first one begins at once, others while it runs or long after.
-    let sources = (0..=starts).map(|start| {
-        let delay = rng.random_range(0..3_600) * u64::from(start > 0);
+    let sources = (0..=more).map(|source| {
+        let delay = rng.random_range(0..3_600) * u64::from(source > 0);
         let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
-        let lambda = &lambda;
         async move {
             tokio::time::sleep(Duration::from_secs(delay)).await;
-            let mapping = mapping(&mut rng, gives_up);
-            trace.say(format_args!("event source {start}: {mapping:?}"));
-            let mut source = Source::new(stream, lake, mapping, began, trace);
-            source.run(&mut rng, lambda).await
+            world.tally.count_if(source > 0, Kind::SecondSource);
+            let mapping = world.scenario.mapping(&mut rng, world.now_ms(), 3);
+            let say = format_args!("event source {source}: {mapping:?}");
+            world.trace.say(say);
+            let partial = world.may_answer_partially(&mapping) && rng.random_bool(0.8);
+            let function = Function::kinesis(partial);
+            Source::new(world, stream, mapping, function)
+                .run(&mut rng)
+                .await
         }
     });
     let given_up = futures::future::try_join_all(sources).await?.concat();
-    let in_order = given_up.is_empty();
-    redrive(stream, &mut lambda.into_inner(), given_up, trace).await?;
-    Ok(in_order)
+    redrive(world, stream, given_up).await
 }
 
-fn mapping(rng: &mut ChaCha8Rng, gives_up: bool) -> Mapping {
-    Mapping {
-        batch_size: rng.random_range(1..20),
-        batching_window: rng.random_range(0..5_000),
-        parallelization_factor: rng.random_range(1..=3),
-        bisect_batch_on_function_error: rng.random_bool(0.5),
-        maximum_retry_attempts: gives_up.then(|| rng.random_range(0..4)),
-        maximum_record_age: None,
-        report_batch_item_failures: true,
-        starting_position: StartingPosition::TrimHorizon,
-    }
-}
-
-struct Source<'s> {
-    stream: &'s Stream,
-    lake: &'s SimulatedLake,
+struct Source<'w> {
+    world: &'w World,
+    stream: &'w Stream,
     mapping: Mapping,
-    trace: &'s Trace,
+    function: Function,
     lineage: Lineage,
     reading: BTreeMap<String, Reading>,
     checkpoints: BTreeMap<String, Position>,
+    starts: BTreeMap<String, Start>,
     finished: Vec<String>,
     generation: u32,
-    began: Instant,
 }
 
 struct Reading {
@@ -96,52 +66,55 @@ struct Reading {
     next: usize,
 }
 
-impl<'s> Source<'s> {
-    fn new(
-        stream: &'s Stream,
-        lake: &'s SimulatedLake,
-        mapping: Mapping,
-        began: Instant,
-        trace: &'s Trace,
-    ) -> Self {
+/// An invocation that ended. A restarted source does not hear of the invocations of the one before.
+struct Ended {
+    generation: u32,
+    shard: String,
+    sub_shard: usize,
+    batch: Batch,
+    outcome: Outcome,
+}
+
+impl<'w> Source<'w> {
+    fn new(world: &'w World, stream: &'w Stream, mapping: Mapping, function: Function) -> Self {
         Self {
+            world,
             stream,
-            lake,
             mapping,
-            trace,
+            function,
             lineage: Lineage::default(),
             reading: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
+            starts: BTreeMap::new(),
             finished: Vec::new(),
             generation: 0,
-            began,
         }
     }
 
-    async fn run(
-        &mut self,
-        rng: &mut ChaCha8Rng,
-        lambda: &RefCell<Lambda>,
-    ) -> Result<Vec<(String, Batch)>, String> {
+    async fn run(mut self, rng: &mut ChaCha8Rng) -> Result<Vec<(String, Batch)>, String> {
+        let began = tokio::time::Instant::now();
         let mut given_up = Vec::new();
         let (ended, mut endings) = mpsc::unbounded_channel();
-        let restarts = rng.random_range(0..3);
-        let mut left = restarts;
+        let mut restarts = rng.random_range(0..3);
+        let abandoned = self.world.scenario.abandons && rng.random_bool(0.5);
         loop {
-            self.lineage
-                .observe(&self.stream.listing, self.mapping.starting_position, 0);
-            while let Some((id, Start::TrimHorizon)) = self.lineage.start_next() {
-                self.start(&id);
-            }
-            self.act(&mut lambda.borrow_mut(), &mut given_up, &ended);
-            if self.finished.len() == self.stream.listing.len() {
+            self.look_for_shards();
+            self.act(&mut given_up, &ended);
+            if self.is_done() {
                 return Ok(given_up);
             }
-            if self.began.elapsed() > PATIENCE {
-                return Err("the stream is not done with after 48 hours".to_owned());
+            if began.elapsed() > PATIENCE {
+                return Err("the stream is not done with after 8 hours".to_owned());
             }
-            if left > 0 && rng.random_bool(0.02) {
-                left -= 1;
+            if abandoned && rng.random_bool(0.02) {
+                self.world.tally.count(Kind::Abandoned);
+                self.world
+                    .trace
+                    .say(format_args!("  the event source is abandoned"));
+                return Ok(given_up);
+            }
+            if restarts > 0 && rng.random_bool(0.02) {
+                restarts -= 1;
                 self.restart();
                 continue;
             }
@@ -154,41 +127,60 @@ impl<'s> Source<'s> {
         }
     }
 
-    /// Milliseconds since the Unix epoch. Records that have not arrived yet are not there to be read.
-    fn now(&self) -> i64 {
-        START_MS + i64::try_from(self.began.elapsed().as_millis()).expect("within 48 hours")
+    fn is_done(&self) -> bool {
+        let shards = self.stream.shards.iter().filter(|shard| !shard.expired);
+        shards
+            .into_iter()
+            .all(|shard| self.finished.contains(&shard.listed.id))
     }
 
-    fn start(&mut self, id: &str) {
+    fn look_for_shards(&mut self) {
+        let now = self.world.now_ms();
+        let listing = self.stream.listing(now);
+        if listing.is_empty() {
+            return;
+        }
+        self.lineage
+            .observe(&listing, self.mapping.starting_position, now);
+        let starts = self.lineage.starts();
+        self.starts
+            .extend(starts.map(|(id, start)| (id.to_owned(), start)));
+        while let Some((id, start)) = self.lineage.start_next() {
+            self.start(&id, start);
+        }
+    }
+
+    fn start(&mut self, id: &str, start: Start) {
         let checkpoint = self.checkpoints.get(id).cloned();
-        let records = self.stream.shards.get(id).map_or(&[][..], Vec::as_slice);
-        let after = |record: &&event_source::kinesis::record::Record| {
-            checkpoint
-                .as_ref()
-                .is_some_and(|checkpoint| record.sequence_number <= *checkpoint)
+        let shard = self.stream.shard(id);
+        let tally = &self.world.tally;
+        let late = shard.listed_ms > shard.opened_ms && !shard.records.is_empty();
+        tally.count_if(late, Kind::ShardLate);
+        let before = |record: &&Placed| match (&checkpoint, start) {
+            (Some(checkpoint), _) => record.record.sequence_number <= *checkpoint,
+            (None, Start::TrimHorizon) => false,
+            (None, Start::AtTimestamp(from)) => record.record.arrival < from,
         };
-        let next = records.iter().take_while(after).count();
+        let next = shard.records.iter().take_while(before).count();
+        if checkpoint.is_none() && next > 0 {
+            let latest = self.mapping.starting_position == StartingPosition::Latest;
+            tally.count(if latest {
+                Kind::Latest
+            } else {
+                Kind::AtTimestamp
+            });
+            self.stream.pass_over(&shard.records[..next]);
+        }
         let shard = Shard::new(self.mapping, checkpoint);
         self.reading.insert(id.to_owned(), Reading { shard, next });
     }
 
-    fn act(
-        &mut self,
-        lambda: &mut Lambda,
-        given_up: &mut Vec<(String, Batch)>,
-        ended: &mpsc::UnboundedSender<Ended>,
-    ) {
-        let now = self.now();
+    fn act(&mut self, given_up: &mut Vec<(String, Batch)>, ended: &mpsc::UnboundedSender<Ended>) {
+        let (world, now) = (self.world, self.world.now_ms());
         for (id, reading) in &mut self.reading {
-            let records = self.stream.shards.get(id).map_or(&[][..], Vec::as_slice);
-            while reading.next < records.len()
-                && records[reading.next].arrival <= now
-                && reading.shard.wants_records()
-            {
-                reading.shard.push(now, [records[reading.next].clone()]);
-                reading.next += 1;
-            }
-            if reading.next == records.len() {
+            let shard = self.stream.shard(id);
+            reading.read(world, self.stream, id);
+            if reading.next == shard.records.len() && shard.closed_ms <= now {
                 reading.shard.close();
             }
             while let Some(action) = reading.shard.poll(now) {
@@ -196,23 +188,39 @@ impl<'s> Source<'s> {
                     Action::Checkpoint {
                         sequence_number, ..
                     } => {
-                        self.trace
-                            .say(format_args!("  checkpoint {id} {sequence_number}"));
+                        let say = format_args!("  checkpoint {id} {sequence_number}");
+                        world.trace.say(say);
                         self.checkpoints.insert(id.clone(), sequence_number);
                     }
                     Action::Invoke { sub_shard, batch } => {
-                        let of = (self.generation, id.as_str(), sub_shard);
-                        lambda.invoke(self.stream, of, &batch, false, ended.clone());
+                        let invocation =
+                            invoke(world, self.stream, id, &batch, self.function, false);
+                        let report = self.mapping.report_batch_item_failures;
+                        let (generation, shard) = (self.generation, id.clone());
+                        let ended = ended.clone();
+                        tokio::spawn(async move {
+                            let outcome = outcome(invocation.await, report, &batch);
+                            // Nobody listens any more if the event source was restarted for the last time.
+                            let _ = ended.send(Ended {
+                                generation,
+                                shard,
+                                sub_shard,
+                                batch,
+                                outcome,
+                            });
+                        });
                     }
                     Action::SendToOnFailure {
                         sub_shard,
                         batch,
                         condition,
                     } => {
-                        self.trace.say(format_args!(
-                            "  given up, {condition}: {} records",
-                            batch.records().len()
-                        ));
+                        let records = batch.records().len();
+                        let say = format_args!("  given up, {condition}: {records} records");
+                        world.trace.say(say);
+                        world.tell_given_up(condition);
+                        self.stream
+                            .pass_over_all(batch.records().iter().map(number));
                         given_up.push((id.clone(), batch));
                         reading.shard.handed_over(now, sub_shard);
                     }
@@ -226,79 +234,127 @@ impl<'s> Source<'s> {
         self.reading.retain(|id, _| !self.finished.contains(id));
     }
 
-    /// Until something can happen by time alone: a flush, a retry, or an arrival.
+    /// Until something can happen by time alone: a flush, a retry, a record, or a shard that closes.
     fn wake(&self) -> Duration {
-        let now = self.now();
         let next = self.reading.iter().flat_map(|(id, reading)| {
-            let records = self.stream.shards.get(id).map_or(&[][..], Vec::as_slice);
-            let arrival = records
-                .get(reading.next)
-                .map(|record| record.arrival)
-                .filter(|arrival| *arrival > now);
-            [reading.shard.wake_at(), arrival]
+            let shard = self.stream.shard(id);
+            let record = shard.records.get(reading.next);
+            let record = record.map_or(shard.closed_ms, |record| record.appended_ms);
+            [reading.shard.wake_at(), Some(record)]
         });
-        let until = next
-            .flatten()
-            .min()
-            .unwrap_or(now + 60_000)
-            .clamp(now + 1, now + 60_000);
-        Duration::from_millis(u64::try_from(until - now).expect("clamped"))
+        let listed = self.stream.shards.iter().map(|shard| Some(shard.listed_ms));
+        self.world.until(next.chain(listed).flatten())
     }
 
     fn hear(&mut self, end: &Ended) -> Result<(), String> {
         if end.generation != self.generation {
             return Ok(());
         }
-        self.trace.say(format_args!(
+        let (world, stream) = (self.world, self.stream);
+        world.trace.say(format_args!(
             "  answer {}/{}: {:?}",
             end.shard, end.sub_shard, end.outcome
         ));
-        if let Outcome::Answered(answer @ (Answer::Success | Answer::Partial(_))) = &end.outcome {
-            invariants::of_answer(self.stream, self.lake, &end.batch, answer)?;
+        let from = match &end.outcome {
+            Outcome::Answered(Answer::Success) => Some(None),
+            Outcome::Answered(Answer::Partial(from)) => Some(Some(from)),
+            _ => None,
+        };
+        if let Some(from) = from {
+            world.tally.count_if(from.is_some(), Kind::PartialAnswer);
+            let records = end.batch.records().iter();
+            let done = records.take_while(|record| Some(&record.sequence_number) != from);
+            invariants::are_done(world, stream, done.map(number))?;
         }
-        let now = self.now();
         let reading = self
             .reading
             .get_mut(&end.shard)
             .expect("a shard with an invocation is being read");
-        reading.shard.answered(now, end.sub_shard, &end.outcome);
+        reading
+            .shard
+            .answered(world.now_ms(), end.sub_shard, &end.outcome);
         Ok(())
     }
 
     /// The event source dies and comes back with its checkpoints; what it had in flight goes on unheard.
     fn restart(&mut self) {
-        self.trace.say(format_args!("  the event source restarts"));
+        self.world.tally.count(Kind::Restart);
+        self.world
+            .trace
+            .say(format_args!("  the event source restarts"));
         self.generation += 1;
         self.reading.clear();
         self.lineage = Lineage::default();
-        for listed in &self.stream.listing {
-            self.lineage.restore(
-                &listed.id,
-                Start::TrimHorizon,
-                self.finished.contains(&listed.id),
-            );
+        for (id, start) in &self.starts {
+            self.lineage.restore(id, *start, self.finished.contains(id));
         }
     }
 }
 
+impl Reading {
+    /// Reads what is there. What is gone is passed over.
+    fn read(&mut self, world: &World, stream: &Stream, id: &str) {
+        let now = world.now_ms();
+        let records = &stream.shard(id).records;
+        while let Some(placed) = records.get(self.next)
+            && placed.appended_ms <= now
+            && self.shard.wants_records()
+        {
+            if placed.gone_ms <= now {
+                world.tally.count(Kind::Gone);
+                stream.pass_over(std::slice::from_ref(placed));
+            } else {
+                self.shard.push(now, [placed.record.clone()]);
+            }
+            self.next += 1;
+        }
+    }
+}
+
+fn invoke(
+    world: &World,
+    stream: &Stream,
+    shard: &str,
+    batch: &Batch,
+    function: Function,
+    redrive: bool,
+) -> Invocation {
+    let records = batch.records();
+    let mut numbers = records.iter().map(number);
+    let poisoned = !redrive && numbers.any(|number| stream.written[&number].poison);
+    let what = format!(
+        "{shard} {}..{} ({} records)",
+        number(&records[0]),
+        number(records.last().expect("never empty")),
+        records.len(),
+    );
+    let event = envelope(shard).payload(records);
+    world.invoke(&what, event, function, poisoned)
+}
+
+fn outcome(body: Result<Vec<u8>, &'static str>, report: bool, batch: &Batch) -> Outcome {
+    Outcome::Answered(match body {
+        Ok(body) => event_source::kinesis::answer::read(&body, report, batch.records()),
+        Err(reason) => Answer::Failed(reason.into()),
+    })
+}
+
 /// Sends what was given up through the function again, until it is done with.
 async fn redrive(
+    world: &World,
     stream: &Stream,
-    lambda: &mut Lambda,
     given_up: Vec<(String, Batch)>,
-    trace: &Trace,
 ) -> Result<(), String> {
-    let (ended, mut endings) = mpsc::unbounded_channel();
     for (shard, batch) in given_up {
-        trace.say(format_args!(
-            "redrive {shard}: {} records",
-            batch.records().len()
-        ));
+        let records = batch.records().len();
+        world
+            .trace
+            .say(format_args!("redrive {shard}: {records} records"));
         let mut tries = 0;
+        let done = Outcome::Answered(Answer::Success);
         loop {
-            lambda.invoke(stream, (0, &shard, 0), &batch, true, ended.clone());
-            let end = endings.recv().await.expect("this function holds a sender");
-            if end.outcome == Outcome::Answered(Answer::Success) {
+            let body = invoke(world, stream, &shard, &batch, Function::kinesis(true), true).await;
+            if outcome(body, true, &batch) == done {
                 break;
             }
             tries += 1;
@@ -308,8 +364,7 @@ async fn redrive(
                 ));
             }
         }
+        invariants::are_done(world, stream, batch.records().iter().map(number))?;
     }
-    // Requests that were delayed may still take effect.
-    tokio::time::sleep(Duration::from_mins(10)).await;
     Ok(())
 }

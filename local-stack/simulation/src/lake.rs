@@ -1,158 +1,235 @@
-//! The lake with faults drawn for every call, and the mutants that must be caught.
+//! The lake with faults drawn for every call, and the mutants of it that must be caught.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use bytes::Bytes;
-use event_source::kinesis::lineage::ListedShard;
-use ingest::error::{LakeError, LineageError};
-use ingest::lake::{Lake, Listed, Memory};
-use ingest::lineage::{Lineage, Relatives};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use ingest::error::LakeError;
+use ingest::lake::{Lake, Listed};
 use pipeline::commit::Created;
 use pipeline::layout::{EVENTS, KeyRange, ObjectName, QUARANTINE, ROLLUPS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::contents::{Contents, audit_value, rows};
+use super::faults::{Kind, Tally};
 use super::mutant::Mutant;
-use super::stream::ancestors;
+use super::scenario::Scenario;
 use super::trace::Trace;
 
-/// A row as the lake has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Landed {
-    pub(crate) position: u64,
-    pub(crate) arrival_ms: i64,
-    pub(crate) shard: String,
-    pub(crate) key: String,
-}
-
-/// What is in the lake, kept up as objects appear, so that it can be asked at every answer.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    /// Rows by event id.
-    pub(crate) rows: BTreeMap<String, Vec<Landed>>,
-    /// Row objects by key, as first created.
-    pub(crate) created: BTreeMap<String, Bytes>,
-    /// Positions and payloads (base64) in quarantine.
-    pub(crate) quarantined: BTreeMap<u64, String>,
-}
+/// Of how many objects a window that forgets knows the ids.
+const REMEMBERED: usize = 3;
 
 #[derive(Clone)]
 pub(crate) struct SimulatedLake {
-    pub(crate) memory: Memory,
-    mutant: Mutant,
-    faults: f64,
-    rng: Arc<Mutex<ChaCha8Rng>>,
+    objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
     contents: Arc<Mutex<Contents>>,
+    pub(crate) mutant: Mutant,
+    pub(crate) tally: Tally,
+    trace: Trace,
+    faults: f64,
+    late_ms: u64,
+    page: usize,
+    slow_lists: bool,
+    rng: Arc<Mutex<ChaCha8Rng>>,
+    on_their_way: Arc<AtomicUsize>,
+    /// Keys that are to be deleted: by their time, or when somebody has just listed them.
+    expirable: Arc<Mutex<BTreeSet<String>>>,
+    /// What [`Mutant::QuarantineAfterCommit`] holds back.
     deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
     mutant_names: Arc<Mutex<BTreeSet<String>>>,
-    trace: Trace,
+    /// Held for the time of a listing by [`Mutant::ListsOneByOne`].
+    one_list: Arc<tokio::sync::Mutex<()>>,
 }
 
-enum Fault {
+pub(crate) enum Fault {
     None,
     Before,
     After,
     Conflict,
     /// The caller gets no answer, and the request takes effect later.
-    Delayed(Duration),
+    Late(Duration),
 }
 
 impl SimulatedLake {
-    pub(crate) fn new(seed: u64, faults: f64, mutant: Mutant, trace: Trace) -> Self {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        mutant: Mutant,
+        tally: Tally,
+        trace: Trace,
+    ) -> Self {
         Self {
-            memory: Memory::default(),
-            mutant,
-            faults,
-            rng: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))),
+            objects: Arc::default(),
             contents: Arc::default(),
+            mutant,
+            tally,
+            trace,
+            faults: scenario.faults,
+            late_ms: scenario.late_ms,
+            page: scenario.page,
+            slow_lists: scenario.slow_lists,
+            rng: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))),
+            on_their_way: Arc::default(),
+            expirable: Arc::default(),
             deferred: Arc::default(),
             mutant_names: Arc::default(),
-            trace,
+            one_list: Arc::default(),
         }
     }
 
-    pub(crate) fn mutant(&self) -> Mutant {
-        self.mutant
-    }
-
+    /// What has come into the lake so far.
     pub(crate) fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("not poisoned")
     }
 
+    /// What is in the lake.
+    pub(crate) fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.objects.lock().expect("not poisoned")
+    }
+
+    pub(crate) fn has_requests_on_their_way(&self) -> bool {
+        self.on_their_way.load(Ordering::Relaxed) > 0
+    }
+
     /// A pause, sometimes long enough to meet a deadline, and the fault of this call.
-    async fn call(&self, operation: &'static str, key: &str) -> Fault {
+    pub(crate) async fn call(&self, operation: &'static str, key: &str) -> Fault {
         // The SDK repeats a read that fails.
         let reads = matches!(operation, "LIST" | "GET" | "SHARDS");
         let faults = self.faults / if reads { 4.0 } else { 1.0 };
         let (pause, fault) = {
             let mut rng = self.rng.lock().expect("not poisoned");
             let slow = rng.random_bool(faults / 4.0);
-            let pause = rng.random_range(1..if slow { 40_000 } else { 30 });
+            let mut pause = rng.random_range(1..if slow { 40_000 } else { 30 });
+            if self.slow_lists && operation == "LIST" {
+                pause += rng.random_range(1_000..3_000);
+            }
             let fault = if rng.random_bool(faults) {
-                match rng.random_range(0..5) {
+                match rng.random_range(0..6) {
                     0 | 1 => Fault::Before,
                     2 => Fault::After,
                     3 => Fault::Conflict,
-                    _ => Fault::Delayed(Duration::from_millis(rng.random_range(1..5_000))),
+                    _ => {
+                        let most = if rng.random_bool(0.5) {
+                            5_000
+                        } else {
+                            self.late_ms
+                        };
+                        Fault::Late(Duration::from_millis(rng.random_range(1..most)))
+                    }
                 }
             } else {
                 Fault::None
             };
             (pause, fault)
         };
+        self.tally.count_if(pause > 1_000, Kind::Slow);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let said = match fault {
             Fault::None => "",
             Fault::Before => " fails before it takes effect",
             Fault::After => " takes effect, the answer is lost",
             Fault::Conflict => " meets a conflict",
-            Fault::Delayed(_) => " takes effect later, without an answer",
+            Fault::Late(_) => " takes effect later, without an answer",
         };
         self.trace.say(format_args!("    {operation} {key}{said}"));
         fault
     }
 
-    async fn really_create(&self, key: &str, body: Bytes) -> Created {
-        if key.starts_with(QUARANTINE) {
-            return self.really_quarantine(key, body).await;
-        }
-        if key.starts_with(ROLLUPS) {
-            let created = self.memory.create(key, body, &[]).await;
-            return created.expect("memory");
-        }
-        let Some(key) = self.as_mutants_have_it(key, &body) else {
+    fn really_create(&self, key: &str, body: &Bytes) -> Created {
+        let Some(key) = self.as_mutants_have_it(key, body) else {
             return Created::AlreadyExists;
         };
-        let key = key.as_str();
-        let created = if self.mutant == Mutant::Overwrite {
-            self.memory.replace(key, body.clone());
-            Created::Yes
-        } else {
-            self.memory
-                .create(key, body.clone(), &[])
-                .await
-                .expect("memory")
+        let overwrites = match self.mutant {
+            Mutant::Overwrite => key.starts_with(EVENTS),
+            Mutant::QuarantineOverwritten => key.starts_with(QUARANTINE),
+            _ => false,
         };
-        if created == Created::Yes {
-            let mut contents = self.contents();
-            for (id, landed) in rows(key, body.clone()) {
-                contents.rows.entry(id).or_default().push(landed);
-            }
-            contents.created.entry(key.to_owned()).or_insert(body);
+        if self.objects().contains_key(&key) && !overwrites {
+            return Created::AlreadyExists;
         }
-        created
+        self.store(key, body);
+        Created::Yes
+    }
+
+    fn store(&self, key: String, body: &Bytes) {
+        self.contents().add(&key, body);
+        self.objects().insert(key, body.clone());
+    }
+
+    /// With a mutant that names objects otherwise, its names decide who is first, and the object goes to whatever place
+    /// of the log is free.
+    fn as_mutants_have_it(&self, key: &str, body: &Bytes) -> Option<String> {
+        let named_otherwise = match self.mutant {
+            Mutant::QuarantineOverwritten if key.starts_with(QUARANTINE) => {
+                // Without the hash of the content.
+                let parts: Vec<&str> = key.rsplitn(3, '.').collect();
+                return Some(format!("{}.jsonl", parts[2]));
+            }
+            Mutant::BoundsNamedKey if key.starts_with(EVENTS) => bounds(body),
+            Mutant::FirstRowNamedKey if key.starts_with(EVENTS) => {
+                rows(key, body.clone())[0].1.position.to_string()
+            }
+            _ => return Some(key.to_owned()),
+        };
+        let mut place = ObjectName::of_events_key(key).expect("an events key");
+        place.commit = 0;
+        let mut names = self.mutant_names.lock().expect("not poisoned");
+        if !names.insert(format!("{} {named_otherwise}", place.events_key())) {
+            return None;
+        }
+        let objects = self.objects();
+        while objects.contains_key(&place.events_key()) {
+            place.commit += 1;
+        }
+        Some(place.events_key())
+    }
+
+    fn range(&self, range: &KeyRange) -> Vec<Listed> {
+        let objects = self.objects();
+        let bounds = (
+            Bound::Excluded(range.start_after.as_str()),
+            Bound::Excluded(range.end.as_str()),
+        );
+        let found = objects.range::<str, _>(bounds);
+        let listed = found.map(|(key, body)| Listed {
+            key: key.clone(),
+            size: body.len() as u64,
+        });
+        listed.collect()
+    }
+
+    /// A listing is read page by page, and the lake does not wait.
+    async fn pages(&self, range: &KeyRange) -> Vec<Listed> {
+        let at_first = self.range(range);
+        if at_first.len() <= self.page {
+            return at_first;
+        }
+        self.tally.count(Kind::Pages);
+        let mut found: Vec<Listed> = Vec::new();
+        loop {
+            let after = found.last().map_or(&range.start_after, |last| &last.key);
+            let rest = self.range(&KeyRange {
+                start_after: after.clone(),
+                ..range.clone()
+            });
+            let is_last = rest.len() <= self.page;
+            found.extend(rest.into_iter().take(self.page));
+            if is_last {
+                self.tally.count_if(found != at_first, Kind::NotAtomic);
+                return found;
+            }
+            let pause = self.rng.lock().expect("not poisoned").random_range(1..100);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
     }
 
     fn rollups_of_all_objects(&self, range: &KeyRange) -> Vec<Listed> {
-        let objects = self.memory.objects().into_keys();
-        let rollups = objects.filter_map(|key| {
+        let objects = self.objects();
+        let rollups = objects.keys().filter_map(|key| {
             let key = format!("{ROLLUPS}{}", key.strip_prefix(EVENTS)?);
             Some(Listed { key, size: 1 })
         });
@@ -161,41 +238,112 @@ impl SimulatedLake {
             .collect()
     }
 
-    /// With a mutant that names objects otherwise, its names decide who is first, and the object goes to whatever place
-    /// of the log is free.
-    fn as_mutants_have_it(&self, key: &str, body: &Bytes) -> Option<String> {
-        let name = match self.mutant {
-            Mutant::BoundsNamedKey => bounds(body),
-            Mutant::FirstRowNamedKey => rows(key, body.clone())[0].1.position.to_string(),
-            _ => return Some(key.to_owned()),
-        };
-        let mut place = ObjectName::of_events_key(key).expect("an events key");
-        place.commit = 0;
-        let mut names = self.mutant_names.lock().expect("not poisoned");
-        if !names.insert(format!("{} {name}", place.events_key())) {
-            return None;
+    /// Whether a mutant's window has forgotten the object's ids.
+    fn is_forgotten(&self, key: &str) -> bool {
+        match self.mutant {
+            Mutant::EmptyWindow => true,
+            Mutant::WindowForgets => {
+                let objects = self.objects();
+                let later = objects.range::<str, _>((Bound::Excluded(key), Bound::Unbounded));
+                later.take_while(|(key, _)| key.starts_with(EVENTS)).count() >= REMEMBERED
+            }
+            _ => false,
         }
-        let objects = self.memory.objects();
-        while objects.contains_key(&place.events_key()) {
-            place.commit += 1;
-        }
-        Some(place.events_key())
     }
 
-    async fn really_quarantine(&self, key: &str, body: Bytes) -> Created {
-        for line in body
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let line: serde_json::Value = serde_json::from_slice(line).expect("a JSON line");
-            let position = line["position"].as_str().and_then(|text| text.parse().ok());
-            let data = line["data"].as_str().unwrap_or_default().to_owned();
-            self.contents()
-                .quarantined
-                .insert(position.expect("a position"), data);
+    /// Deletes an object and its rollup, at different times, as life-cycle rules do.
+    pub(crate) fn expire(&self, name: &ObjectName, rng: &mut ChaCha8Rng) {
+        for key in [name.events_key(), name.rollups_key()] {
+            let (lake, pause) = (self.clone(), rng.random_range(0..600_000));
+            let mut expirable = self.expirable.lock().expect("not poisoned");
+            expirable.insert(key.clone());
+            let one = self.on_its_way();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                lake.delete(&key);
+                drop(one);
+            });
         }
-        let created = self.memory.create(key, body, &[]).await;
-        created.expect("memory")
+    }
+
+    fn delete(&self, key: &str) {
+        let mut expirable = self.expirable.lock().expect("not poisoned");
+        if expirable.remove(key) && self.objects().remove(key).is_some() {
+            self.tally.count(Kind::Expired);
+            self.trace.say(format_args!("    {key} is deleted"));
+            self.contents().deleted.insert(key.to_owned());
+        }
+    }
+
+    /// Life-cycle rules do not wait for whoever has just listed an object.
+    fn delete_some_of(&self, listed: &[Listed]) {
+        for object in listed {
+            if self.rng.lock().expect("not poisoned").random_bool(0.3) {
+                self.delete(&object.key);
+            }
+        }
+    }
+
+    fn on_its_way(&self) -> OnItsWay {
+        self.on_their_way.fetch_add(1, Ordering::Relaxed);
+        OnItsWay(Arc::clone(&self.on_their_way))
+    }
+
+    fn take_effect_later(&self, key: &str, body: Bytes, delay: Duration) {
+        let (lake, key, one) = (self.clone(), key.to_owned(), self.on_its_way());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let created = lake.really_create(&key, &body);
+            let say = format_args!("    the late CREATE {key}: {created:?}");
+            lake.trace.say(say);
+            let long = delay > Duration::from_mins(1);
+            lake.tally.count_if(long, Kind::LongLate);
+            if created == Created::Yes {
+                lake.tally.count(Kind::Late);
+                let quarantine = key.starts_with(QUARANTINE);
+                lake.tally.count_if(quarantine, Kind::QuarantineLate);
+            }
+            drop(one);
+        });
+    }
+
+    async fn create_now(&self, key: &str, body: Bytes) -> Created {
+        match self.call("CREATE", key).await {
+            Fault::None => {
+                let created = self.really_create(key, &body);
+                self.tally
+                    .count_if(created == Created::AlreadyExists, Kind::Taken);
+                created
+            }
+            Fault::Before => {
+                self.tally.count(Kind::Refused);
+                let quarantine = key.starts_with(QUARANTINE);
+                self.tally.count_if(quarantine, Kind::QuarantineLost);
+                Created::Unknown
+            }
+            Fault::After => {
+                self.tally.count(Kind::Unanswered);
+                self.really_create(key, &body);
+                Created::Unknown
+            }
+            Fault::Conflict => {
+                self.tally.count(Kind::Conflict);
+                Created::Conflict
+            }
+            Fault::Late(delay) => {
+                self.take_effect_later(key, body, delay);
+                Created::Unknown
+            }
+        }
+    }
+}
+
+/// A request that nobody waits for.
+struct OnItsWay(Arc<AtomicUsize>);
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -209,19 +357,37 @@ fn error(operation: &'static str, key: &str) -> LakeError {
 
 impl Lake for SimulatedLake {
     async fn list(&self, range: &KeyRange) -> Result<Vec<Listed>, LakeError> {
+        let one_by_one = self.mutant == Mutant::ListsOneByOne;
+        let _one = if one_by_one {
+            Some(self.one_list.lock().await)
+        } else {
+            None
+        };
         match self.call("LIST", &range.start_after).await {
             Fault::None if self.mutant == Mutant::NoRepair && range.prefix.starts_with(ROLLUPS) => {
                 Ok(self.rollups_of_all_objects(range))
             }
-            Fault::None => self.memory.list(range).await,
+            Fault::None => {
+                let listed = self.pages(range).await;
+                self.delete_some_of(&listed);
+                Ok(listed)
+            }
             _ => Err(error("LIST", &range.prefix)),
         }
     }
 
     async fn get_suffix(&self, key: &str, bytes: u64) -> Result<Option<Bytes>, LakeError> {
         match self.call("GET", key).await {
-            Fault::None if self.mutant == Mutant::EmptyWindow => Ok(None),
-            Fault::None => self.memory.get_suffix(key, bytes).await,
+            Fault::None if self.is_forgotten(key) => Ok(None),
+            Fault::None => {
+                let object = self.objects().get(key).cloned();
+                self.tally
+                    .count_if(object.is_none(), Kind::GoneAfterListing);
+                Ok(object.map(|body| {
+                    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(body.len());
+                    body.slice(body.len() - bytes..)
+                }))
+            }
             _ => Err(error("GET", key)),
         }
     }
@@ -232,41 +398,21 @@ impl Lake for SimulatedLake {
         body: Bytes,
         _metadata: &[(&'static str, String)],
     ) -> Result<Created, LakeError> {
-        if self.mutant == Mutant::QuarantineAfterCommit && key.starts_with(QUARANTINE) {
+        if self.mutant != Mutant::QuarantineAfterCommit {
+            return Ok(self.create_now(key, body).await);
+        }
+        if key.starts_with(QUARANTINE) {
             let mut deferred = self.deferred.lock().expect("not poisoned");
             deferred.push((key.to_owned(), body));
             return Ok(Created::Yes);
         }
-        let fault = self.call("CREATE", key).await;
-        let created = match fault {
-            Fault::None => Ok(self.really_create(key, body).await),
-            Fault::Before => Ok(Created::Unknown),
-            Fault::After => {
-                self.really_create(key, body).await;
-                Ok(Created::Unknown)
-            }
-            Fault::Conflict => Ok(Created::Conflict),
-            Fault::Delayed(delay) => {
-                let (lake, key) = (self.clone(), key.to_owned());
-                tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    let created = lake.really_create(&key, body).await;
-                    lake.trace
-                        .say(format_args!("    the delayed CREATE {key}: {created:?}"));
-                });
-                Ok(Created::Unknown)
-            }
-        };
-        if self.mutant == Mutant::QuarantineAfterCommit {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let deferred = std::mem::take(&mut *self.deferred.lock().expect("not poisoned"));
-            for (key, body) in deferred {
-                if matches!(self.call("CREATE", &key).await, Fault::None | Fault::After) {
-                    self.really_quarantine(&key, body).await;
-                }
-            }
+        let created = self.create_now(key, body).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let deferred = std::mem::take(&mut *self.deferred.lock().expect("not poisoned"));
+        for (key, body) in deferred {
+            self.create_now(&key, body).await;
         }
-        created
+        Ok(created)
     }
 }
 
@@ -274,74 +420,4 @@ impl Lake for SimulatedLake {
 fn bounds(object: &Bytes) -> String {
     let bound = |name| audit_value(object, name);
     format!("{}-{}", bound("first-position"), bound("last-position"))
-}
-
-/// An entry of the audit in an object's footer.
-pub(crate) fn audit_value(object: &Bytes, name: &str) -> String {
-    let reader = SerializedFileReader::new(object.clone()).expect("Parquet");
-    let entries = reader.metadata().file_metadata().key_value_metadata();
-    let name = format!("tributary-{name}");
-    let entry = entries
-        .expect("the audit")
-        .iter()
-        .find(|entry| entry.key == name);
-    let entry = entry.expect("an audit entry");
-    entry.value.clone().expect("a value")
-}
-
-/// The stream's family tree, to be asked for with the lake's faults.
-#[derive(Clone)]
-pub(crate) struct Family {
-    pub(crate) listing: Arc<Vec<ListedShard>>,
-    pub(crate) lake: SimulatedLake,
-}
-
-impl Lineage for Family {
-    async fn relatives(&self, stream: &str, shard: &str) -> Result<Relatives, LineageError> {
-        match self.lake.call("SHARDS", shard).await {
-            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Relatives::default()),
-            Fault::None => Ok(Relatives {
-                ancestors: ancestors(&self.listing, shard),
-                ..Relatives::default()
-            }),
-            _ => Err(LineageError {
-                stream: stream.to_owned(),
-                cause: "a simulated fault".to_owned(),
-            }),
-        }
-    }
-}
-
-fn rows(key: &str, object: Bytes) -> Vec<(String, Landed)> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(object).expect("Parquet");
-    // Reading every column takes a third of the simulation's time.
-    let mask = ProjectionMask::columns(
-        builder.parquet_schema(),
-        ["event_id", "position", "arrival_time", "shard"],
-    );
-    let reader = builder.with_projection(mask).build().expect("Parquet");
-    let mut landed = Vec::new();
-    for batch in reader {
-        let batch = batch.expect("rows");
-        let text = |name| {
-            batch
-                .column_by_name(name)
-                .expect("a column")
-                .as_string::<i32>()
-        };
-        let arrivals = batch.column_by_name("arrival_time").expect("a column");
-        let arrivals = arrivals.as_primitive::<TimestampMicrosecondType>();
-        for row in 0..batch.num_rows() {
-            landed.push((
-                text("event_id").value(row).to_owned(),
-                Landed {
-                    position: text("position").value(row).parse().expect("a number"),
-                    arrival_ms: arrivals.value(row) / 1000,
-                    shard: text("shard").value(row).to_owned(),
-                    key: key.to_owned(),
-                },
-            ));
-        }
-    }
-    landed
 }

@@ -2,12 +2,11 @@
 //! and answers that are lost.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use event_source::kinesis::answer::{self, Answer};
-use event_source::kinesis::shard::{Batch, Outcome};
 use ingest::config::PartialResponses;
-use ingest::environment::Broker;
+use ingest::environment::{self, Broker};
 use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};
@@ -15,37 +14,39 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::lake::{Family, SimulatedLake};
-use super::stream::{HORIZON_MS, LATENESS, Stream, envelope, number};
+use super::faults::{Kind, Tally};
+use super::lake::SimulatedLake;
+use super::lineage::Family;
+use super::metrics::CloudWatch;
+use super::mutant::Mutant;
+use super::scenario::Scenario;
+use super::stream::LATENESS;
 use super::trace::Trace;
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
-/// An invocation of a batch of a stream that ended, as the event source hears of it.
-pub(crate) struct Ended {
-    /// Of which run of the event source: a restarted one does not hear of the invocations of the one before.
-    pub(crate) generation: u32,
-    pub(crate) shard: String,
-    pub(crate) sub_shard: usize,
-    pub(crate) batch: Batch,
-    pub(crate) outcome: Outcome,
-}
+/// The function's body, or why there is none.
+pub(crate) type Invocation = Pin<Box<dyn Future<Output = Result<Vec<u8>, &'static str>> + Send>>;
 
-type Environment = Handler<SimulatedLake, Family>;
+type Environment = environment::Environment<SimulatedLake, Family, CloudWatch>;
 
 pub(crate) struct Lambda {
     family: Family,
-    warm: mpsc::UnboundedReceiver<Environment>,
-    give_back: mpsc::UnboundedSender<Environment>,
-    pool: Vec<Environment>,
+    cloudwatch: CloudWatch,
+    warm: mpsc::UnboundedReceiver<(Function, Environment)>,
+    give_back: mpsc::UnboundedSender<(Function, Environment)>,
+    pool: Vec<(Function, Environment)>,
     rng: ChaCha8Rng,
     faults: f64,
+    horizon_ms: i64,
     /// Whether attempts may go on after Lambda has given up on them.
     zombies: bool,
+    mutant: Mutant,
+    tally: Tally,
     trace: Trace,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Fate {
     Runs,
     AnswerLost,
@@ -55,103 +56,84 @@ enum Fate {
 }
 
 impl Lambda {
-    pub(crate) fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: Trace) -> Self {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        family: Family,
+        seed: u64,
+        mutant: Mutant,
+        tally: Tally,
+        trace: Trace,
+    ) -> Self {
         let (give_back, warm) = mpsc::unbounded_channel();
-        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let cloudwatch = CloudWatch::new(scenario, seed, tally.clone(), trace.clone());
         Self {
             family,
+            cloudwatch,
             warm,
             give_back,
             pool: Vec::new(),
-            rng,
-            faults,
-            zombies,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            faults: scenario.faults,
+            horizon_ms: scenario.horizon_ms,
+            zombies: scenario.zombies,
+            mutant,
+            tally,
             trace,
         }
     }
 
-    /// Starts an invocation; its end comes through `ended`.
+    /// Begins an invocation.
     pub(crate) fn invoke(
-        &mut self,
-        stream: &Stream,
-        (generation, shard, sub_shard): (u32, &str, usize),
-        batch: &Batch,
-        redrive: bool,
-        ended: mpsc::UnboundedSender<Ended>,
-    ) {
-        let poisoned = !redrive
-            && batch
-                .records()
-                .iter()
-                .any(|record| stream.written[&number(record)].poison);
-        let records = batch.records();
-        let what = format!(
-            "{shard}/{sub_shard} {}..{} ({} records)",
-            number(&records[0]),
-            number(records.last().expect("never empty")),
-            records.len(),
-        );
-        let event = envelope(shard).payload(records);
-        let answer = self.begin(&what, event, Kind::Kinesis, poisoned);
-        let (shard, batch) = (shard.to_owned(), batch.clone());
-        tokio::spawn(async move {
-            let outcome = Outcome::Answered(match answer.await {
-                Ok(body) => answer::read(&body, true, batch.records()),
-                Err(reason) => Answer::Failed(reason.into()),
-            });
-            // Nobody listens any more if the event source was restarted for the last time.
-            let _ = ended.send(Ended {
-                generation,
-                shard,
-                sub_shard,
-                batch,
-                outcome,
-            });
-        });
-    }
-
-    /// Begins an invocation; the answer is the function's body, or why there is none.
-    pub(crate) fn begin(
         &mut self,
         what: &str,
         event: Vec<u8>,
-        kind: Kind,
+        function: Function,
         poisoned: bool,
-    ) -> impl Future<Output = Result<Vec<u8>, &'static str>> + Send + use<> {
+    ) -> Invocation {
         while let Ok(environment) = self.warm.try_recv() {
             self.pool.push(environment);
         }
-        let warm = !self.pool.is_empty() && !self.rng.random_bool(0.2);
+        let pool = self.pool.iter().zip(0..);
+        let pool = pool.filter(|((of, _), _)| *of == function);
+        let pool: Vec<usize> = pool.map(|(_, index)| index).collect();
+        let warm = !pool.is_empty() && !self.rng.random_bool(0.2);
         let environment = if warm {
-            let index = self.rng.random_range(0..self.pool.len());
-            self.pool.swap_remove(index)
+            let index = self.rng.random_range(0..pool.len());
+            self.pool.swap_remove(pool[index]).1
         } else {
-            self.environment()
+            self.environment(function)
         };
         let fate = self.fate(poisoned);
         let warm = if warm { "warm" } else { "cold" };
-        self.trace
-            .say(format_args!("  invoke {what}, {warm}: {fate:?}"));
-        let zombie = self.zombies && self.rng.random_bool(0.7);
-        run(
-            environment,
+        let say = format_args!("  invoke {what}, {warm}: {fate:?}");
+        self.trace.say(say);
+        let attempt = Attempt {
             event,
-            kind,
+            function,
             fate,
-            zombie,
-            self.give_back.clone(),
-        )
+            zombie: self.zombies && self.rng.random_bool(0.7),
+            mutant: self.mutant,
+            give_back: self.give_back.clone(),
+            cloudwatch: self.cloudwatch.clone(),
+            tally: self.tally.clone(),
+            trace: self.trace.clone(),
+        };
+        Box::pin(attempt.run(environment))
     }
 
-    fn environment(&mut self) -> Environment {
+    fn environment(&mut self, function: Function) -> Environment {
         let settings = Settings {
             filter: Filter::default(),
             lateness: LATENESS,
-            horizon_ms: HORIZON_MS,
+            horizon_ms: self.horizon_ms,
             memory_mb: 512,
         };
-        let family = self.family.clone();
-        Handler::new(family.lake.clone(), family, settings, self.rng.random())
+        let (family, metrics) = (self.family.clone(), self.cloudwatch.clone());
+        // This mutant publishes for itself.
+        let metrics = (self.mutant != Mutant::LateMetrics).then_some(metrics);
+        let handler = Handler::new(family.lake.clone(), family, settings, self.rng.random());
+        let (broker, partial_responses) = (function.broker, function.partial_responses);
+        Environment::new(handler, broker, partial_responses, metrics)
     }
 
     fn fate(&mut self, poisoned: bool) -> Fate {
@@ -172,103 +154,213 @@ impl Lambda {
     }
 }
 
-async fn run(
-    mut environment: Environment,
+struct Attempt {
     event: Vec<u8>,
-    kind: Kind,
+    function: Function,
     fate: Fate,
     zombie: bool,
-    give_back: mpsc::UnboundedSender<Environment>,
-) -> Result<Vec<u8>, &'static str> {
-    let frozen = if let Fate::Freezes(time) = fate {
-        time
-    } else {
-        Duration::ZERO
-    };
-    let deadline = Instant::now() + TIME_OUT;
-    let mut attempt = tokio::spawn(async move {
-        tokio::time::sleep(frozen).await;
-        let body = kind
-            .handle(&mut environment, &event, deadline + frozen)
-            .await;
-        (environment, body)
-    });
-    let patience = if let Fate::CrashesAfter(time) = fate {
-        time
-    } else {
-        TIME_OUT
-    };
-    match tokio::time::timeout(patience, &mut attempt).await {
-        Ok(ended) => {
-            let (environment, body) = ended.expect("the handler does not panic");
-            // The environment is free for the next batch, whatever becomes of the answer.
-            let _ = give_back.send(environment);
-            if matches!(fate, Fate::AnswerLost) {
-                return Err("the answer was lost");
+    mutant: Mutant,
+    give_back: mpsc::UnboundedSender<(Function, Environment)>,
+    cloudwatch: CloudWatch,
+    tally: Tally,
+    trace: Trace,
+}
+
+impl Attempt {
+    async fn run(self, mut environment: Environment) -> Result<Vec<u8>, &'static str> {
+        let Self {
+            event,
+            function,
+            fate,
+            mutant,
+            ..
+        } = self;
+        let (tally, cloudwatch) = (self.tally.clone(), self.cloudwatch.clone());
+        let frozen = if let Fate::Freezes(time) = fate {
+            time
+        } else {
+            Duration::ZERO
+        };
+        let deadline = Instant::now() + TIME_OUT;
+        let mut attempt = tokio::spawn(async move {
+            tokio::time::sleep(frozen).await;
+            let deadline = deadline + frozen;
+            let body = function
+                .handle(&mut environment, &event, deadline, mutant, &tally)
+                .await;
+            if mutant == Mutant::LateMetrics {
+                cloudwatch.take_time().await;
             }
-            body
-        }
-        Err(_) if matches!(fate, Fate::CrashesAfter(_)) => {
-            attempt.abort();
-            Err("crashed")
-        }
-        Err(_) => {
-            if !zombie {
+            (environment, body)
+        });
+        let patience = if let Fate::CrashesAfter(time) = fate {
+            time
+        } else {
+            TIME_OUT
+        };
+        let ended = tokio::time::timeout(patience, &mut attempt).await;
+        match (ended, fate) {
+            (Ok(ended), _) => {
+                let (environment, body) = ended.expect("the handler does not panic");
+                // The environment is free for the next batch, whatever becomes of the answer.
+                let _ = self.give_back.send((function, environment));
+                if matches!(fate, Fate::AnswerLost) {
+                    self.tally.count(Kind::AnswerLost);
+                    return Err("the answer was lost");
+                }
+                body
+            }
+            (Err(_), Fate::CrashesAfter(_)) => {
+                self.tally.count(Kind::Crash);
                 attempt.abort();
+                Err("crashed")
             }
-            Err("timed out")
+            (Err(_), Fate::Freezes(_)) => {
+                self.tally.count(Kind::Freeze);
+                self.tally.count_if(self.zombie, Kind::Zombie);
+                if !self.zombie {
+                    attempt.abort();
+                }
+                Err("timed out")
+            }
+            (Err(_), Fate::Runs | Fate::AnswerLost) => {
+                let broken =
+                    "an invocation that nothing has held up gave no answer before its deadline";
+                self.trace.broken(broken.to_owned());
+                Err("timed out")
+            }
         }
     }
 }
 
-/// Which function it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    Kinesis,
-    Kafka {
-        partial_responses: PartialResponses,
-        /// [`super::mutant::Mutant::FailureAsSuccess`].
-        failure_as_success: bool,
-    },
+/// Which function it is, and how it says that records failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) broker: Broker,
+    pub(crate) partial_responses: PartialResponses,
 }
 
-impl Kind {
-    /// As the function's `main` does it.
+impl Function {
+    pub(crate) fn kinesis(partial: bool) -> Self {
+        Self {
+            broker: Broker::Kinesis,
+            partial_responses: if partial {
+                PartialResponses::SequenceNumber
+            } else {
+                PartialResponses::Off
+            },
+        }
+    }
+
+    pub(crate) fn kafka(partial_responses: PartialResponses) -> Self {
+        let broker = Broker::Kafka;
+        Self {
+            broker,
+            partial_responses,
+        }
+    }
+
     async fn handle(
         self,
         environment: &mut Environment,
         event: &[u8],
         deadline: Instant,
+        mutant: Mutant,
+        tally: &Tally,
     ) -> Result<Vec<u8>, &'static str> {
-        match self {
-            Self::Kinesis => {
-                let handled = environment.kinesis(event, deadline).await;
-                let outcomes = handled.expect("a Kinesis event");
-                let form = PartialResponses::SequenceNumber;
-                answered(Broker::Kinesis, &outcomes, form)
-            }
-            Self::Kafka {
-                partial_responses,
-                failure_as_success,
-            } => {
-                let handled = environment.kafka(event, deadline).await;
-                let mut outcomes = handled.expect("a Kafka event");
-                if failure_as_success && outcomes.len() > 1 {
-                    outcomes[0].failed_from = None;
-                    outcomes[0].failed.clear();
-                }
-                answered(Broker::Kafka, &outcomes, partial_responses)
-            }
+        if mutant == Mutant::NeverFails && mutants::says_never(event) {
+            return Err("the event cannot be read");
         }
+        if mutant == Mutant::CellsInGridOrder {
+            return mutants::cells_in_grid_order(environment, event, deadline).await;
+        }
+        let response = environment.invoke(event, deadline).await;
+        let body = response.map_err(|error| {
+            tally.count(Kind::InvocationFailed);
+            let deadline = error.to_string().contains("deadline");
+            tally.count_if(deadline, Kind::DeadlineNear);
+            "records failed"
+        })?;
+        let body = serde_json::to_value(&body).expect("JSON");
+        let body = if mutant == Mutant::FailureAsSuccess {
+            mutants::without_first(body)
+        } else {
+            body
+        };
+        Ok(body.to_string().into_bytes())
     }
 }
 
-fn answered(
-    broker: Broker,
-    outcomes: &[ingest::handler::Outcome],
-    form: PartialResponses,
-) -> Result<Vec<u8>, &'static str> {
-    let response = ingest::response::of(broker, outcomes, form);
-    let response = response.map_err(|_| "batches failed")?;
-    Ok(serde_json::to_vec(&response).expect("JSON"))
+/// Broken variants of the handler.
+mod mutants {
+    use std::collections::BTreeMap;
+
+    use pipeline::layout::cell_start;
+    use serde_json::{Value, json};
+    use tokio::time::Instant;
+
+    use super::Environment;
+
+    /// The response to a Kafka event as if all of its first failing partition were done.
+    pub(super) fn without_first(mut response: Value) -> Value {
+        let partition = |failure: &Value| {
+            let identifier = &failure["itemIdentifier"];
+            let name = identifier
+                .get("partition")
+                .or_else(|| identifier.get("topic-partition"));
+            name.cloned()
+        };
+        let failures = response["batchItemFailures"].as_array_mut();
+        let failures = failures.expect("failures");
+        let first = failures.first().and_then(partition);
+        failures.retain(|failure| partition(failure) != first);
+        response
+    }
+
+    /// Whether a record of a Kinesis event is of the year 9999, or later.
+    pub(super) fn says_never(event: &[u8]) -> bool {
+        let event: Value = serde_json::from_slice(event).expect("JSON");
+        let records = event["Records"].as_array().into_iter().flatten();
+        records
+            .into_iter()
+            .any(|record| arrival_ms(record) >= 253_370_764_800_000)
+    }
+
+    fn arrival_ms(record: &Value) -> i64 {
+        let seconds = record["kinesis"]["approximateArrivalTimestamp"].as_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds of four-digit years"
+        )]
+        let ms = (seconds.expect("a number") * 1000.0).round() as i64;
+        ms
+    }
+
+    /// As if each cell of a Kinesis event were a batch of its own.
+    pub(super) async fn cells_in_grid_order(
+        environment: &mut Environment,
+        event: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, &'static str> {
+        let event: Value = serde_json::from_slice(event).expect("JSON");
+        let mut cells: BTreeMap<i64, Vec<&Value>> = BTreeMap::new();
+        for record in event["Records"].as_array().expect("records") {
+            cells
+                .entry(cell_start(arrival_ms(record)))
+                .or_default()
+                .push(record);
+        }
+        for records in cells.values() {
+            let cell = json!({ "Records": records }).to_string();
+            let response = environment.invoke(cell.as_bytes(), deadline).await;
+            let response = response.map_err(|_| "records failed")?;
+            if serde_json::to_string(&response)
+                .expect("JSON")
+                .contains("itemIdentifier")
+            {
+                return Err("records failed");
+            }
+        }
+        Ok(Vec::new())
+    }
 }

@@ -1,6 +1,9 @@
 //! `simulate`: the simulation for as long as one likes.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use simulation::{Mutant, simulate, simulate_all};
@@ -13,9 +16,15 @@ struct Arguments {
     /// What the events go through: both, one after the other, unless given
     #[arg(long)]
     broker: Option<Broker>,
-    /// How many seeds, from 0
+    /// The seed to end before
     #[arg(long, default_value_t = 100_000)]
     seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Name every seed that breaks a rule, instead of the trace of the first
+    #[arg(long)]
+    keep_going: bool,
     /// This seed alone, with its whole trace
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -53,14 +62,36 @@ fn main() -> ExitCode {
 
 fn run(broker: simulation::Broker, arguments: &Arguments) -> Result<(), String> {
     if let Some(seed) = arguments.seed {
-        let run = simulate(broker, seed, Mutant::None);
+        let run = simulate(broker, seed, Mutant::None, true);
         eprintln!("{}", run.trace);
         return run.result;
     }
     let (seeds, name) = (arguments.seeds, broker.name());
-    simulate_all(broker, 0..seeds, |seed| {
+    let (began, broken) = (Instant::now(), AtomicU64::new(0));
+    let tally = simulate_all(broker, arguments.from..seeds, Mutant::None, |seed, run| {
         if seed > 0 && seed % 10_000 == 0 {
             eprintln!("{name}: {seed} of {seeds} seeds");
         }
-    })
+        let Err(rule) = &run.result else {
+            return ControlFlow::Continue(());
+        };
+        if arguments.keep_going {
+            eprintln!("{name} {seed}: {rule}");
+        } else if broken.load(Ordering::Relaxed) == 0 {
+            let trace = simulate(broker, seed, Mutant::None, true).trace;
+            eprintln!("{trace}\n\n{rule}\n\nrepeat it: make simulate BROKER={name} SEED={seed}");
+        }
+        broken.fetch_add(1, Ordering::Relaxed);
+        if arguments.keep_going {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    let (seconds, table) = (began.elapsed().as_secs(), tally.table(broker));
+    eprintln!("{name}: up to {seeds} seeds in {seconds} s; how often what went wrong:\n{table}");
+    match broken.into_inner() {
+        0 => Ok(()),
+        broken => Err(format!("{name}: {broken} runs broke a rule")),
+    }
 }
