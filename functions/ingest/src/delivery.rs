@@ -61,11 +61,12 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
         window: &'h mut Window,
         deadline: Instant,
     ) -> Self {
-        let arrivals = batch.records().map(|record| record.arrival_ms);
+        let arrivals = || batch.records().map(|record| record.arrival_ms);
+        window.note_arrivals(arrivals());
         Self {
             shared,
             deadline,
-            arrivals: dedupe::window_arrivals(arrivals, shared.settings.horizon_ms),
+            arrivals: dedupe::window_arrivals(arrivals(), shared.settings.horizon_ms),
             window,
             counts: BatchCounts {
                 stream: batch.stream.clone(),

@@ -22,6 +22,10 @@ const CONCURRENT_READS: usize = 16;
 /// Listings under way at once: records that a producer has dated years apart have a window on each of their days.
 const CONCURRENT_LISTS: usize = 16;
 
+/// How far the broker's time stamps step back at most: "there is no guarantee of their accuracy or order"
+/// (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Record.html>).
+const STEP_BACK_MS: i64 = 60 * 60 * 1000;
+
 /// What an id takes at most, in bytes: `make bench-window` prints it.
 const BYTES_PER_ID: u64 = 40;
 /// What an object takes beside its ids, in bytes: its name, twice, and its nodes in maps.
@@ -101,6 +105,8 @@ pub struct Window {
     shard: String,
     /// `None` until asked for.
     relatives: Option<Vec<Relative>>,
+    /// The earliest arrival in the shard that this window has seen, in milliseconds since the Unix epoch.
+    first_arrival_ms: i64,
     ids: SeenIds,
     objects: BTreeMap<ObjectName, ObjectNumber>,
     /// Those of `objects` that may have no rollup, with their sizes in bytes.
@@ -114,28 +120,18 @@ pub struct Window {
 struct Relative {
     shard: String,
     is_ancestor: bool,
-    /// Of an ancestor: nothing arrived in it from here on, in milliseconds since the Unix epoch. All that it held was
-    /// delivered before its children, so a listing that was empty stays so.
-    empty_from_ms: Option<i64>,
 }
 
 impl Relative {
     fn all(relatives: Relatives) -> Vec<Self> {
         let of = |shards: Vec<String>, is_ancestor| {
-            shards.into_iter().map(move |shard| Self {
-                shard,
-                is_ancestor,
-                empty_from_ms: None,
-            })
+            shards
+                .into_iter()
+                .map(move |shard| Self { shard, is_ancestor })
         };
         of(relatives.ancestors, true)
             .chain(of(relatives.descendants, false))
             .collect()
-    }
-
-    fn is_empty_from(&self, from_ms: i64) -> bool {
-        self.empty_from_ms
-            .is_some_and(|empty_from_ms| empty_from_ms <= from_ms)
     }
 }
 
@@ -152,6 +148,7 @@ impl Window {
             stream: stream.to_owned(),
             shard: shard.to_owned(),
             relatives: None,
+            first_arrival_ms: i64::MAX,
             ids: SeenIds::default(),
             objects: BTreeMap::new(),
             without_rollup: BTreeMap::new(),
@@ -233,26 +230,34 @@ impl Window {
             let relatives = lineage.relatives(&self.stream, &self.shard).await?;
             self.relatives = Some(Relative::all(relatives));
         }
-        let from_ms = arrivals.first().map_or(i64::MAX, |first| *first.start());
+        let relatives = self.relatives.iter().flatten();
+        let behind_ancestors = self.is_behind_ancestors(arrivals);
         let mut listed = BTreeMap::new();
-        for relative in self.relatives.iter_mut().flatten() {
-            if relative.is_empty_from(from_ms) {
-                continue;
-            }
-            let objects = list(
-                lake,
-                layout::EVENTS,
-                &self.stream,
-                &relative.shard,
-                arrivals,
-            )
-            .await?;
-            if objects.is_empty() && relative.is_ancestor {
-                relative.empty_from_ms = Some(from_ms);
-            }
-            listed.extend(objects);
+        for relative in relatives.filter(|one| !(one.is_ancestor && behind_ancestors)) {
+            listed.extend(
+                list(
+                    lake,
+                    layout::EVENTS,
+                    &self.stream,
+                    &relative.shard,
+                    arrivals,
+                )
+                .await?,
+            );
         }
         Ok(listed)
+    }
+
+    /// Whether all of the window lies behind the shard's first record, so that no ancestor, which was closed before it,
+    /// has a row in it. That an ancestor's listing was empty says nothing: what of it was given up may be redriven.
+    fn is_behind_ancestors(&self, arrivals: &[RangeInclusive<i64>]) -> bool {
+        let from_ms = arrivals.first().map_or(i64::MAX, |first| *first.start());
+        self.first_arrival_ms.saturating_add(STEP_BACK_MS) < from_ms
+    }
+
+    /// Notes when records of the shard arrived, in milliseconds since the Unix epoch.
+    pub fn note_arrivals(&mut self, arrivals: impl Iterator<Item = i64>) {
+        self.first_arrival_ms = arrivals.fold(self.first_arrival_ms, i64::min);
     }
 
     /// Adds an object of `size` bytes that is committed, and may have no rollup yet.
