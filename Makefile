@@ -58,8 +58,7 @@ report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv (A
 
 .PHONY: averages
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
-	@local-stack/set-up/set-up.sh lake jars && \
-		$(closed) env PYTHONPATH=emr $(lake) -m tributary_emr.averages --csv out/averages.csv $(ARGS)
+	@local-stack/set-up/set-up.sh lake jars && $(local) averages -- $(ARGS)
 
 .PHONY: submit
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"

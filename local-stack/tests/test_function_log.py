@@ -1,6 +1,6 @@
 """What is counted in the function's log."""
 
-from tributary_local.account.function_log import count_lines
+from tributary_local.account.function_log import Report, count_lines
 
 LOG = """\
 {"level":"INFO","message":"batch","received":10,"written":7,"duplicates":3,"handed_back":0,"conflicts":2}
@@ -34,3 +34,14 @@ def test_events_are_counted_and_the_counts_of_batches_summed() -> None:
 
 def test_what_never_happened_is_counted_as_zero() -> None:
     assert set(count_lines([]).values()) == {0}
+
+
+def test_a_report_line_tells_what_lambda_measured_and_nothing_else() -> None:
+    whole = (
+        "REPORT RequestId: a\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 512 MB\tMax Memory Used: 38 MB"
+    )
+    assert Report.of_line(f"{whole}\tInit Duration: 6.20 ms\t\n") == Report(12.34, 6.2, 38, None)
+    killed = "REPORT RequestId: 3\tDuration: 1.00 ms\tMax Memory Used: not measured\tStatus: error"
+    assert Report.of_line(killed) == Report(1.0, None, None, "error")
+    assert Report.of_line("REPORT RequestId: 4\tDur") == Report(None, None, None, None)
+    assert Report.of_line('{"message":"REPORT "}') is None

@@ -21,7 +21,7 @@ from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
-NEED_THE_STACK = {"produce", "report", "validate", "verify"}
+NEED_THE_STACK = {"produce", "report", "averages", "validate", "verify"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     for verb, help_text in (
         ("produce", "send events, with a ledger of what was acknowledged"),
         ("report", "the Spark report over the lake"),
+        ("averages", "the Spark averages per device and minute"),
         ("validate", "the Spark check of the lake"),
         ("verify", "compare ledgers, lake and report"),
     ):
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
             jobs.produce(settings, arguments.arguments)
         case "report":
             jobs.report(settings, arguments.arguments)
+        case "averages":
+            jobs.averages(settings, arguments.arguments)
         case "validate":
             jobs.validate(settings, arguments.arguments)
         case "verify":

@@ -11,6 +11,7 @@ from tributary_local.failure import Failure
 from tributary_local.settings import Settings
 
 REPORT_CSV = "p95_event_duration.csv"
+AVERAGES_CSV = "averages.csv"
 
 
 def ledger_file(settings: Settings, now: datetime) -> Path:
@@ -69,6 +70,23 @@ def _report(settings: Settings, arguments: Sequence[str]) -> None:
         f"s3a://{settings.bucket}/reports/{REPORT_CSV}",
         "--csv",
         str(settings.out / REPORT_CSV),
+        *arguments,
+    )
+
+
+def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
+    """The Spark averages per device and minute, on S3 and as one CSV file in `settings.out`."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    lake = f"s3a://{settings.bucket}"
+    _spark(
+        settings,
+        "averages",
+        "--input",
+        f"{lake}/rollups/",
+        "--output",
+        f"{lake}/reports/averages/",
+        "--csv",
+        str(settings.out / AVERAGES_CSV),
         *arguments,
     )
 

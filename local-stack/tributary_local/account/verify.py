@@ -8,7 +8,6 @@ Exit status: 0, 1 when a rule is broken or something cannot be read, 2 on bad us
 
 import argparse
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tributary_local.account import recompute
+from tributary_local.account.function_log import Report
 from tributary_local.account.reconcile import (
     DOUBLED,
     NAMED,
@@ -39,11 +39,6 @@ from tributary_local.console import consoles, printable
 
 _PREFIXES = ("events/", "quarantine/")
 _CONCURRENT_READS = 16
-_REPORT_LINE = re.compile(
-    r"^REPORT .*?\bDuration: (?P<duration>[\d.]+) ms.*?Max Memory Used: (?P<memory>\d+) MB"
-    r"(?:.*?Init Duration: (?P<init>[\d.]+) ms)?",
-    re.MULTILINE,
-)
 
 
 @dataclass(frozen=True)
@@ -125,20 +120,21 @@ def show(console: Console, found: Reconciliation) -> None:
 
 def show_function(console: Console, log: str) -> None:
     """Invocations, durations and memory, from the REPORT lines of the function's log."""
-    reports = list(_REPORT_LINE.finditer(log))
+    reports = [report for line in log.splitlines() if (report := Report.of_line(line))]
     if not reports:
         return
-    durations = [float(report["duration"]) for report in reports]
-    starts = [float(report["init"]) for report in reports if report["init"]]
+    durations = [report.duration_ms for report in reports if report.duration_ms is not None]
+    starts = [report.init_ms for report in reports if report.init_ms is not None]
+    memory = [report.memory_mb for report in reports if report.memory_mb is not None]
     table = Table(title="The function", title_justify="left", show_header=False, min_width=60)
     table.add_column()
     table.add_column(justify="right")
     table.add_row("invocations", _number(len(reports)))
-    table.add_row("median ms", f"{statistics.median(durations):,.1f}")
-    table.add_row("longest ms", f"{max(durations):,.1f}")
+    table.add_row("median ms", f"{statistics.median(durations or [0]):,.1f}")
+    table.add_row("longest ms", f"{max(durations, default=0):,.1f}")
     table.add_row("cold starts", _number(len(starts)))
     table.add_row("longest init ms", f"{max(starts, default=0):,.1f}")
-    table.add_row("peak memory MB", _number(max(int(report["memory"]) for report in reports)))
+    table.add_row("peak memory MB", _number(max(memory, default=0)))
     console.print(table)
 
 
