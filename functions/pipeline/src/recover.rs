@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use arrow_array::cast::AsArray;
+use arrow::array::AsArray;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -8,13 +8,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{
+use arrow::array::builder::{
     Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use parquet::arrow::ProjectionMask;
@@ -209,12 +211,12 @@ fn read_object(object: Bytes, lateness: Lateness, hash_seed: u64) -> Result<Roll
 
 /// The columns that a rollup is made of.
 struct Columns<'b> {
-    event_time: &'b arrow_array::TimestampMicrosecondArray,
-    arrival_time: &'b arrow_array::TimestampMicrosecondArray,
-    device_id: &'b arrow_array::StringArray,
-    device_type: &'b arrow_array::StringArray,
-    event_duration: &'b arrow_array::Float64Array,
-    value: &'b arrow_array::Float64Array,
+    event_time: &'b TimestampMicrosecondArray,
+    arrival_time: &'b TimestampMicrosecondArray,
+    device_id: &'b StringArray,
+    device_type: &'b StringArray,
+    event_duration: &'b Float64Array,
+    value: &'b Float64Array,
 }
 
 impl<'b> Columns<'b> {

@@ -35,7 +35,7 @@ fn printed(rollup: Bytes) -> String {
                 .map(|column| match column.data_type() {
                     DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
                     DataType::Int64 => {
-                        let column = column.as_primitive::<arrow_array::types::Int64Type>();
+                        let column = column.as_primitive::<arrow::datatypes::Int64Type>();
                         column.value(row).to_string()
                     }
                     DataType::Float64 if column.is_null(row) => "null".to_owned(),
