@@ -34,30 +34,53 @@ pub async fn provision(
     let admin: AdminClient<DefaultClientContext> = config
         .create()
         .context("the settings of the Kafka client")?;
-    let options = AdminOptions::new()
-        .operation_timeout(Some(TIMEOUT))
-        .request_timeout(Some(TIMEOUT));
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
+    let is_new = make(&admin, new).await?;
+    if !is_new {
+        check(&admin, topic).await?;
+    }
+    Ok(is_new)
+}
+
+/// Whether the topic was made, and was not there before.
+async fn make(
+    admin: &AdminClient<DefaultClientContext>,
+    new: NewTopic<'_>,
+) -> anyhow::Result<bool> {
+    let topic = new.name;
     let (name, value) = TIMESTAMP_TYPE;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas)).set(name, value);
-    let made = admin.create_topics([&new], &options).await;
-    let made = made.with_context(|| format!("topic {topic:?}"))?;
-    match made.into_iter().next() {
-        Some(Ok(_)) => return Ok(true),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+    let new = new.set(name, value);
+    let results = admin.create_topics([&new], &options()).await;
+    let result = results.with_context(|| format!("topic {topic:?}"))?.pop();
+    match result {
+        Some(Ok(_)) => Ok(true),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
         Some(Err((_, reason))) => bail!("topic {topic:?}: {reason}"),
         None => bail!("topic {topic:?}: the broker said nothing about it"),
     }
-    let resource = ResourceSpecifier::Topic(topic);
-    let described = admin.describe_configs([&resource], &options);
-    let described = described
-        .await
-        .with_context(|| format!("topic {topic:?}"))?;
-    let resource = described.into_iter().next().context("no description")?;
-    let resource = resource.map_err(|reason| anyhow::anyhow!("topic {topic:?}: {reason}"))?;
-    let found = resource.get(name).and_then(|entry| entry.value.as_deref());
+}
+
+/// Fails unless the topic has the broker's time stamps.
+async fn check(admin: &AdminClient<DefaultClientContext>, topic: &str) -> anyhow::Result<()> {
+    let results = admin
+        .describe_configs([&ResourceSpecifier::Topic(topic)], &options())
+        .await;
+    let result = results.with_context(|| format!("topic {topic:?}"))?.pop();
+    let settings = match result.context("no description")? {
+        Ok(settings) => settings,
+        Err(reason) => bail!("topic {topic:?}: {reason}"),
+    };
+    let (name, value) = TIMESTAMP_TYPE;
+    let found = settings.get(name).and_then(|entry| entry.value.as_deref());
     if found != Some(value) {
         let found = found.unwrap_or("not set");
         bail!("topic {topic:?}: {name} is {found}, must be {value}: arrival is the broker's time");
     }
-    Ok(false)
+    Ok(())
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(TIMEOUT))
+        .request_timeout(Some(TIMEOUT))
 }
