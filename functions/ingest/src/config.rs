@@ -1,6 +1,13 @@
 //! The only place that reads the environment.
 
-use crate::environment::Broker;
+/// The broker whose event source mapping invokes the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// Amazon Kinesis Data Streams.
+    Kinesis,
+    /// Apache Kafka, which Redpanda speaks.
+    Kafka,
+}
 
 /// What a function is told by its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

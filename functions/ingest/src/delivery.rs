@@ -10,14 +10,14 @@ use pipeline::cell;
 use pipeline::commit::{self, Created, Decision, Setbacks};
 use pipeline::decode::Batch;
 use pipeline::dedupe::{self, IdHasher};
+use pipeline::filter::Filter;
 use pipeline::layout::ObjectName;
-use pipeline::rollup::{self, Rollup};
+use pipeline::rollup::{self, Lateness, Rollup};
 use pipeline::{Cell, Object, Plan};
 use tokio::time::Instant;
 
 use crate::counts::BatchCounts;
 use crate::error::BatchError;
-use crate::handler::{Outcome, Settings};
 use crate::lake::Lake;
 use crate::lineage::Lineage;
 use crate::window::Window;
@@ -26,6 +26,32 @@ use crate::window::Window;
 const REQUEST_RESERVE: Duration = Duration::from_secs(1);
 /// What remains for metrics and answer when a request is cut off.
 const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+
+/// How a handler works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What is dropped on purpose.
+    pub filter: Filter,
+    /// When an event counts as late.
+    pub lateness: Lateness,
+    /// How far apart in arrival time two records of one id may lie and still be recognised, in milliseconds.
+    pub horizon_ms: i64,
+    /// Memory of the function, in megabytes (2^20 bytes).
+    pub memory_mb: u64,
+}
+
+/// What Lambda is told of one batch, and what is told about it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The position of the first record that is not committed; `None` if all are.
+    pub failed_from: Option<String>,
+    /// The positions of all records that are not committed, `failed_from` and what lies beyond a gap among them.
+    pub failed: Vec<String>,
+    /// Why, if not all are.
+    pub error: Option<BatchError>,
+    /// The counts.
+    pub counts: BatchCounts,
+}
 
 /// What all deliveries of an environment share.
 #[derive(Debug)]
@@ -38,9 +64,10 @@ pub(crate) struct Shared<L, G> {
 }
 
 /// One batch on its way.
-pub(crate) struct Delivery<'h, L, G> {
+struct Delivery<'h, L, G> {
     shared: &'h Shared<L, G>,
     deadline: Instant,
+    /// Of the cells that have rows to commit.
     arrivals: Vec<RangeInclusive<i64>>,
     window: &'h mut Window,
     counts: BatchCounts,
@@ -54,35 +81,38 @@ struct Unanswered {
     bytes: u64,
 }
 
-impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
-    pub(crate) fn new(
-        shared: &'h Shared<L, G>,
-        batch: &Batch<'_>,
-        window: &'h mut Window,
-        deadline: Instant,
-    ) -> Self {
-        let arrivals = || batch.records().map(|record| record.arrival_ms);
-        window.note_arrivals(arrivals());
-        Self {
-            shared,
-            deadline,
-            arrivals: dedupe::window_arrivals(arrivals(), shared.settings.horizon_ms),
-            window,
-            counts: BatchCounts {
-                stream: batch.stream.clone(),
-                shard: batch.shard.clone(),
-                received: batch.len() as u64,
-                bytes_received: batch.payload_bytes() as u64,
-                ..BatchCounts::default()
-            },
-        }
-    }
+/// Commits what is new of a batch, as far as the deadline and the lake let it.
+pub(crate) async fn deliver<L: Lake + Sync, G: Lineage + Sync>(
+    shared: &Shared<L, G>,
+    batch: &Batch<'_>,
+    window: &mut Window,
+    deadline: Instant,
+) -> Outcome {
+    window.note_arrivals(batch.records().map(|record| record.arrival_ms));
+    let cells = pipeline::cells(batch, shared.settings.filter, shared.hasher);
+    // Rejected records may have any arrival, and nothing is looked for on their account.
+    let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
+    let arrivals = with_rows.flat_map(Cell::arrivals_ms);
+    let delivery = Delivery {
+        shared,
+        deadline,
+        arrivals: dedupe::window_arrivals(arrivals, shared.settings.horizon_ms),
+        window,
+        counts: BatchCounts {
+            stream: batch.stream.clone(),
+            shard: batch.shard.clone(),
+            received: batch.len() as u64,
+            bytes_received: batch.payload_bytes() as u64,
+            ..BatchCounts::default()
+        },
+    };
+    delivery.run(batch, &cells).await
+}
 
-    /// Commits what is new of the batch, as far as the deadline and the lake let it.
-    pub(crate) async fn run(mut self, batch: &Batch<'_>) -> Outcome {
-        let cells = pipeline::cells(batch, self.shared.settings.filter, self.shared.hasher);
+impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
+    async fn run(mut self, batch: &Batch<'_>, cells: &[Cell<'_>]) -> Outcome {
         let mut committed = BTreeSet::new();
-        let result = self.commit_all(&cells, &mut committed).await;
+        let result = self.commit_all(cells, &mut committed).await;
         let left = cells
             .iter()
             .filter(|cell| !committed.contains(&cell.start_ms()));
@@ -93,7 +123,7 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
             // An object in the window may hold rows of this batch: without its rollup the batch is not done with.
             committed.clear();
         }
-        let failed: Vec<String> = cell::not_done(&cells, &committed)
+        let failed: Vec<String> = cell::not_done(cells, &committed)
             .into_iter()
             .map(|index| batch.record(index).position.to_owned())
             .collect();
@@ -113,7 +143,7 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
         committed: &mut BTreeSet<i64>,
     ) -> Result<(), BatchError> {
         // Without a row to commit nothing can be doubled, and the lake need not be asked.
-        if cells.iter().any(|cell| cell.accepted() > 0) {
+        if !self.arrivals.is_empty() {
             self.refresh().await?;
         }
         for cell in cells {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use pipeline::decode::EnvelopeError;
 use tokio::time::Instant;
 
-use crate::config::PartialResponses;
+use crate::config::{Broker, PartialResponses};
 use crate::counts::BatchCounts;
 use crate::handler::{Handler, Outcome};
 use crate::lake::Lake;
@@ -15,15 +15,6 @@ use crate::response::{self, BatchFailed, BatchResponse};
 
 /// What remains for the answer, over the Runtime API, when metrics are cut off.
 const ANSWER_RESERVE: Duration = Duration::from_millis(100);
-
-/// The broker whose event source mapping invokes the function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broker {
-    /// Amazon Kinesis Data Streams.
-    Kinesis,
-    /// Apache Kafka, which Redpanda speaks.
-    Kafka,
-}
 
 /// Why an invocation fails: its records are delivered again, as a whole.
 #[derive(Debug, thiserror::Error)]

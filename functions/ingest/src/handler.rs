@@ -1,15 +1,12 @@
-//! An event → its batches → what became of them. Each batch is a [`Delivery`](crate::delivery).
+//! An event → its batches → what became of them. Each batch is a [delivery](crate::delivery).
 
 use futures::StreamExt;
 use pipeline::decode::{self, Batch, EnvelopeError};
 use pipeline::dedupe::IdHasher;
-use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use tokio::time::Instant;
 
-use crate::counts::BatchCounts;
-use crate::delivery::{Delivery, Shared};
-use crate::error::BatchError;
+use crate::delivery::{self, Shared};
+pub use crate::delivery::{Outcome, Settings};
 use crate::lake::Lake;
 use crate::lineage::Lineage;
 use crate::window::{Budget, Windows};
@@ -17,37 +14,11 @@ use crate::window::{Budget, Windows};
 /// Partitions of one Kafka event under way at once: each may read as many objects again at once.
 const CONCURRENT_PARTITIONS: usize = 8;
 
-/// How a handler works.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// What is dropped on purpose.
-    pub filter: Filter,
-    /// When an event counts as late.
-    pub lateness: Lateness,
-    /// How far apart in arrival time two records of one id may lie and still be recognised, in milliseconds.
-    pub horizon_ms: i64,
-    /// Memory of the function, in megabytes (2^20 bytes).
-    pub memory_mb: u64,
-}
-
 /// Carries batches into a lake; one per execution environment.
 #[derive(Debug)]
 pub struct Handler<L, G> {
     shared: Shared<L, G>,
     windows: Windows,
-}
-
-/// What Lambda is told of one batch, and what is told about it.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The position of the first record that is not committed; `None` if all are.
-    pub failed_from: Option<String>,
-    /// The positions of all records that are not committed, `failed_from` and what lies beyond a gap among them.
-    pub failed: Vec<String>,
-    /// Why, if not all are.
-    pub error: Option<BatchError>,
-    /// The counts.
-    pub counts: BatchCounts,
 }
 
 impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
@@ -99,7 +70,7 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
         let windows = self.windows.of_shards(batches);
         let mut deliveries = Vec::with_capacity(batches.len());
         for (batch, window) in batches.iter().zip(windows) {
-            deliveries.push(Delivery::new(&self.shared, batch, window, deadline).run(batch));
+            deliveries.push(delivery::deliver(&self.shared, batch, window, deadline));
         }
         futures::stream::iter(deliveries)
             .buffered(CONCURRENT_PARTITIONS)

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::PartialResponses;
-use crate::environment::Broker;
+use crate::config::{Broker, PartialResponses};
 use crate::handler::Outcome;
 
 /// The answer to an event: an empty list says that all of it is done with.

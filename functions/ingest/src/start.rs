@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
-use crate::environment::{Broker, Environment};
+use crate::config::{Broker, Config};
+use crate::environment::Environment;
 use crate::handler::{Handler, Settings};
 use crate::lake::S3;
 use crate::lineage::{Kinesis, Lineage, Roots};

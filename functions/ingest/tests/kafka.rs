@@ -10,8 +10,7 @@ use common::{
     Family, MINUTE, NOON, Record, SECOND, committed, committed_ids, environment, garbage,
     kafka_event, record,
 };
-use ingest::config::PartialResponses;
-use ingest::environment::Broker;
+use ingest::config::{Broker, PartialResponses};
 use ingest::error::LakeError;
 use ingest::handler::{Handler, Outcome};
 use ingest::lake::{Lake, Listed, Memory};

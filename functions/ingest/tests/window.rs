@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Family, NOON, SETTINGS, committed_ids, deliver, deliver_by, environment, kafka_event, record,
+    Family, NOON, SETTINGS, committed_ids, deliver, deliver_by, environment, garbage, kafka_event,
+    record,
 };
 use ingest::error::{BatchError, LakeError};
 use ingest::handler::{Handler, Settings};
@@ -68,6 +69,23 @@ async fn records_that_a_producer_has_dated_over_years_are_done_before_the_deadli
     // A listing for each day that a record arrived on, or the one before or after it.
     let listings = lake.listings.load(Ordering::Relaxed);
     assert!(listings <= 600, "{listings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_records_do_not_widen_the_window() {
+    let lake = Slow::default();
+    let mut records: Vec<_> = (1..40)
+        .map(|n| garbage(n, NOON - (40 - i64::try_from(n).expect("small")) * 3 * DAY))
+        .collect();
+    records.push(record(40, NOON, "a"));
+    let outcome = deliver(&mut environment(&lake), &records).await;
+    assert_eq!(outcome.failed_from, None);
+    assert_eq!(
+        (outcome.counts.rejected_total(), outcome.counts.written),
+        (39, 1)
+    );
+    // Of noon's day alone: no row of the other days is looked for.
+    assert_eq!(lake.listings.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,13 +165,15 @@ impl<'b> Cell<'b> {
         self.filtered
     }
 
+    /// When the records arrived, in milliseconds since the Unix epoch.
+    pub fn arrivals_ms(&self) -> impl Iterator<Item = i64> {
+        let records = self.records.iter();
+        records.map(|&index| self.batch.record(index).arrival_ms)
+    }
+
     /// The latest arrival of a record, in milliseconds since the Unix epoch.
     pub fn last_arrival_ms(&self) -> i64 {
-        let arrivals = self
-            .records
-            .iter()
-            .map(|&index| self.batch.record(index).arrival_ms);
-        arrivals.max().unwrap_or_default()
+        self.arrivals_ms().max().unwrap_or_default()
     }
 
     /// How many rows were accepted, duplicates included.

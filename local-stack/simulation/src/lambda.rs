@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use ingest::config::PartialResponses;
-use ingest::environment::{self, Broker};
+use ingest::config::{Broker, PartialResponses};
+use ingest::environment;
 use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use ingest::environment::Broker;
+use ingest::config::Broker;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -1,10 +1,12 @@
 //! Kinesis events and lakes for the tests of the handler.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod faulty;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow_array::cast::AsArray;
+use arrow::array::AsArray;
 use bytes::Bytes;
 use ingest::error::LineageError;
 use ingest::handler::{Handler, Outcome, Settings};
