@@ -86,7 +86,7 @@ impl Scenario {
             zombies: rng.random_bool(0.7),
             late_ms: [5_000, 600_000, 7_200_000][rng.random_range(0..3)],
             page: [2, 5, 1_000][rng.random_range(0..3)],
-            slow_lists: rng.random_bool(0.1),
+            slow_lists: rng.random_bool(0.2),
         }
     }
 }
