@@ -1,17 +1,22 @@
 # The front door. `make help` lists every verb; CI calls the same ones.
 SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
+.SHELLFLAGS := -p -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# What would make bash, grep and cargo do something else than is written here.
+unexport BASH_ENV ENV CDPATH GLOBIGNORE SHELLOPTS BASHOPTS GREP_OPTIONS POSIXLY_CORRECT $(filter BASH_FUNC_%,$(.VARIABLES))
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_TARGET_DIR
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
-env := . local-stack/env.sh
+# The local stack's environment: not that of the shell.
+closed := bash -p local-stack/closed
 lake := .local/venv/lake/bin/python
 monitor := .local/venv/monitor/bin/python
 tools := .local/venv/build/bin
-shell_scripts := $(wildcard local-stack/*.sh .ci/run emr/submit cdk/*.sh)
-set_up := local-stack/prerequisites.sh && local-stack/set-up.sh
+shell_scripts := $(wildcard local-stack/*.sh local-stack/closed local-stack/set-up/*.sh .cargo/*.sh .ci/* emr/submit cdk/*.sh)
+set_up := $(closed) true && local-stack/set-up/prerequisites.sh && local-stack/set-up/set-up.sh
 is_set_up := { test -x $(lake) || { echo "nothing is set up yet: make setup" >&2; exit 1; }; }
-local := $(is_set_up) && $(env) && PYTHONPATH=local-stack $(lake) -m tributary_local
+local := $(is_set_up) && $(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local
 
 .PHONY: help
 help: ## list the verbs
@@ -27,7 +32,7 @@ setup: ## check the prerequisites and install and build everything that is locke
 	@$(set_up)
 
 services: ## start LocalStack alone, with bucket, stream and queue, for work on a single part; needs no build
-	@local-stack/prerequisites.sh && local-stack/set-up.sh lake stack $(if $(filter redpanda,$(BROKER)),kafka binaries,kinesis) && $(local) up --without-event-source
+	@$(closed) true && local-stack/set-up/prerequisites.sh && local-stack/set-up/set-up.sh lake stack $(if $(filter redpanda,$(BROKER)),kafka binaries,kinesis) && $(local) up --without-event-source
 
 up: ## start the local stack: LocalStack with bucket, stream and queue, and the event source
 	@$(set_up) && $(local) up
@@ -43,37 +48,37 @@ logs: ## follow the logs of the local stack (Ctrl-C ends it)
 
 .PHONY: monitor
 monitor: ## the dashboards on a page of this machine, live, without Grafana (Ctrl-C ends it)
-	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack exec $(monitor) -m tributary_monitor
+	@local-stack/set-up/set-up.sh monitor && exec $(closed) env PYTHONPATH=local-stack $(monitor) -m tributary_monitor
 
 produce: ## send events to the local stack: make produce ARGS="--events 1000 --rate 200"
 	@$(set_up) && $(local) produce -- $(ARGS)
 
-report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv
-	@local-stack/set-up.sh lake jars && $(local) report
+report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv (ARGS="--outlier-scope day")
+	@local-stack/set-up/set-up.sh lake jars && $(local) report -- $(ARGS)
 
 .PHONY: averages
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
-	@local-stack/set-up.sh lake jars && $(env) && PYTHONPATH=emr $(lake) -m tributary_emr.averages \
-		--csv out/averages.csv $(ARGS)
+	@local-stack/set-up/set-up.sh lake jars && \
+		$(closed) env PYTHONPATH=emr $(lake) -m tributary_emr.averages --csv out/averages.csv $(ARGS)
 
 .PHONY: submit
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
-	@local-stack/set-up.sh lake && emr/submit $(ARGS)
+	@local-stack/set-up/set-up.sh lake && emr/submit $(ARGS)
 
-validate: ## check every object of the lake with Spark: schema, nulls, doubled ids, audit counts
-	@local-stack/set-up.sh lake jars && $(local) validate
+validate: ## check every object of the lake with Spark: schema, nulls, doubled ids, audit counts (ARGS="--allow-doubled")
+	@local-stack/set-up/set-up.sh lake jars && $(local) validate -- $(ARGS)
 
-verify: ## compare the ledgers of what was sent with the lake, and the report with DuckDB's
-	@local-stack/set-up.sh lake jars && $(local) verify
+verify: ## compare the ledgers of what was sent with the lake, and the report with DuckDB's (ARGS="--outlier-scope day")
+	@local-stack/set-up/set-up.sh lake jars && $(local) verify -- $(ARGS)
 
 ##### Checks
 
 .PHONY: test lint format unit spark-test stack-test grafana-test end-to-end end-to-end-redpanda chaos deny bench
 test: ## everything below in one go, with the time of each part
-	@local-stack/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end end-to-end-redpanda
+	@.ci/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end end-to-end-redpanda
 
 lint: ## formatting and lints of Rust, Python and shell; warnings are errors
-	@local-stack/set-up.sh build
+	@local-stack/set-up/set-up.sh build
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(tools)/ruff check --quiet
@@ -81,7 +86,7 @@ lint: ## formatting and lints of Rust, Python and shell; warnings are errors
 	$(tools)/shellcheck $(shell_scripts)
 
 format: ## format Rust and Python in place
-	@local-stack/set-up.sh build
+	@local-stack/set-up/set-up.sh build
 	cargo fmt --all
 	$(tools)/ruff check --fix
 	$(tools)/ruff format
@@ -90,25 +95,25 @@ unit: ## unit, property and snapshot tests of the Rust workspace
 	cargo test --workspace --locked --quiet
 
 spark-test: ## tests of the Spark jobs
-	@local-stack/set-up.sh lake jars
+	@local-stack/set-up/set-up.sh lake jars
 	PYTHONPATH=emr $(lake) -m pytest -q emr
 
 stack-test: ## tests of the local stack's orchestration
-	@local-stack/set-up.sh lake
-	PYTHONPATH=local-stack:local-stack/localstack $(lake) -m pytest -q local-stack/tests
+	@local-stack/set-up/set-up.sh lake
+	PYTHONPATH=local-stack:local-stack/emulators/localstack $(lake) -m pytest -q local-stack/tests
 
 .PHONY: check-panels monitor-test
 check-panels: ## every query of every dashboard against the running local stack; a refused or an empty one fails
-	@local-stack/set-up.sh monitor && $(env) && PYTHONPATH=local-stack $(monitor) -m tributary_monitor.check $(ARGS)
+	@local-stack/set-up/set-up.sh monitor && $(closed) env PYTHONPATH=local-stack $(monitor) -m tributary_monitor.check $(ARGS)
 
 monitor-test: ## the page with the dashboards in a real browser, while events flow (SCREENSHOTS=1 renews the README's)
 	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
 		{ echo "monitor-test: no chromium with chromedriver. Install: Debian  apt install chromium chromium-driver" >&2; exit 1; }
-	@$(set_up) && local-stack/set-up.sh monitor-test && $(local) up
-	@$(env) && SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/browser-tests
+	@$(set_up) && local-stack/set-up/set-up.sh monitor-test && $(local) up
+	@$(closed) env SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/tributary_monitor/browser_tests
 
 grafana-test: ## dashboards and alarms as code: lints, drift, tests
-	@local-stack/set-up.sh grafana
+	@local-stack/set-up/set-up.sh grafana
 	@cd grafana && npm run --silent lint && npm run --silent check && npm run --silent test
 
 end-to-end: ## the demo's path with few events on a stack of its own, function and event source killed in mid-run
@@ -126,7 +131,7 @@ deny: ## licences, advisories, sources of the Rust dependencies; needs cargo-den
 
 .PHONY: audit lint-workflows
 audit: deny ## advisories about every lock of the repository; needs cargo-deny and network
-	@local-stack/set-up.sh audit
+	@local-stack/set-up/set-up.sh audit
 	@status=0; for lock in $$(git ls-files '*package-lock.json'); do \
 		echo "$$lock"; npm audit --prefix "$$(dirname "$$lock")" --package-lock-only --audit-level=moderate || status=1; done; \
 	for lock in $$(git ls-files '*.lock' ':!Cargo.lock'); do \
@@ -144,15 +149,16 @@ bench: ## the function and two Python peers on one batch of 10,000 records, as r
 	@$(set_up)
 	@$(bench_cargo) build --release --locked --quiet -p pipeline --example batch
 	@$(lake) functions/pipeline/benches/compare.py --producer target/lambda/producer/bootstrap \
-		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event $(bench_event)
-	@BENCH_EVENT=$(bench_event) $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
+		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event "$(bench_event)"
+	@BENCH_EVENT="$(bench_event)" $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
 
 .PHONY: bench-window
 bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold start with 200 objects of 5,000 ids on the local S3
 	@for ids in 1000000 5000000 10000000; do \
 		cargo run --release --locked --quiet -p pipeline --example window_memory -- "$$ids"; done
 	@$(MAKE) services
-	@$(env) && cargo run --release --locked --quiet -p ingest --example rebuild_window
+	@cargo build --release --locked --quiet -p ingest --example rebuild_window
+	@$(closed) target/release/examples/rebuild_window
 
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes, of both brokers or one: make simulate SEEDS=1000000 BROKER=redpanda, or SEED=7 with its whole trace
@@ -161,18 +167,18 @@ simulate: ## the simulation for as long as one likes, of both brokers or one: ma
 
 ##### AWS. NAME, ARCHITECTURE (arm64 or x86_64), FUNCTIONS, and ARGS="-c tributary:shards=2" for the CDK; see cdk/README.md
 
-cdk := local-stack/set-up.sh cdk && cd cdk && node_modules/.bin/cdk
+cdk := local-stack/set-up/set-up.sh cdk && cd cdk && node_modules/.bin/cdk
 cdk_settings := $(if $(ARCHITECTURE),-c tributary:architecture=$(ARCHITECTURE)) $(if $(NAME),-c tributary:name=$(NAME)) $(ARGS)
 on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)"
 
 .PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions deploy-jobs smoke-test
 cdk-test: ## the CDK stacks: types, lints, permissions, snapshots, cdk-nag, cost, generated documents
-	@local-stack/set-up.sh cdk
+	@local-stack/set-up/set-up.sh cdk
 	@cd cdk && npm run --silent lint && npm run --silent check && npm run --silent test
 
 test-deploy: ## deploy the stacks to a LocalStack of their own, look, move the code forth and back, destroy, look again
-	@local-stack/set-up.sh lake stack deploy kinesis cdk binaries
-	@$(env) && PYTHONPATH=local-stack $(lake) -m tributary_local.deployment
+	@local-stack/set-up/set-up.sh lake stack deploy kinesis cdk binaries
+	@$(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local.runs.deployment
 
 bootstrap: ## once for each account and region: what the CDK itself needs there
 	@$(cdk) bootstrap $(cdk_settings)
@@ -187,10 +193,10 @@ deploy: ## the stacks into the account and region of the AWS CLI's configuration
 	@$(cdk) deploy --all $(if $(APPROVED),--require-approval never) $(cdk_settings)
 
 functions: ## compile the functions for Lambda, into target/deploy/<architecture>
-	@local-stack/set-up.sh build cdk && $(on_aws) cdk/functions.sh build
+	@local-stack/set-up/set-up.sh build cdk && $(on_aws) cdk/functions.sh build
 
 deploy-functions: ## publish the compiled functions as new versions that are live: code only
-	@local-stack/set-up.sh build cdk && $(on_aws) cdk/functions.sh deploy
+	@local-stack/set-up/set-up.sh build cdk && $(on_aws) cdk/functions.sh deploy
 
 rollback-functions: ## make the version before live again, or VERSION=n
 	@$(on_aws) cdk/functions.sh rollback $(VERSION)
@@ -218,16 +224,16 @@ fuzz: ## hostile inputs against the pure core, MINUTES=2 for each target; a cras
 
 .PHONY: document
 document: ## write cdk/COST.md and the table of settings in cdk/README.md anew
-	@local-stack/set-up.sh cdk
+	@local-stack/set-up/set-up.sh cdk
 	@cd cdk && npm run --silent document
 
 .PHONY: dashboards lock clean
 dashboards: ## write grafana/dashboards/*.json anew from grafana/src
-	@local-stack/set-up.sh grafana
+	@local-stack/set-up/set-up.sh grafana
 	@cd grafana && npm run --silent generate
 
 lock: ## resolve the Python locks anew (UPGRADE=1 takes the newest versions)
-	@local-stack/set-up.sh lock-tools && local-stack/lock.sh
+	@local-stack/set-up/set-up.sh lock-tools && local-stack/set-up/lock.sh
 
 clean: ## stop the stack and delete what builds and runs have left behind
 	@! test -x $(lake) || { $(local) down; }

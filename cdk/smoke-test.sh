@@ -38,12 +38,18 @@ covers() { # key
     [[ ! $(padded "$position") < $(padded "$first") && ! $(padded "$position") > $(padded "$last") ]]
 }
 
+# In keys, a name that begins like a hidden file has a ! before it.
+case $stream in
+    [_.]*) shown="!$stream" ;;
+    *) shown=$stream ;;
+esac
+
 # Names sort by arrival. The event arrived today, or yesterday if midnight has passed since.
 newest() {
     local date
     for date in "$(date -u +%F)" "$(date -u -d '-10 minutes' +%F 2>/dev/null || date -u -v-10M +%F)"; do
         # shellcheck disable=SC2016 # the backquotes are JMESPath's
-        call s3api list-objects-v2 --bucket "$bucket" --prefix "events/date=$date/$stream.$shard." \
+        call s3api list-objects-v2 --bucket "$bucket" --prefix "events/date=$date/$shown.$shard." \
             --query 'sort_by(Contents || `[]`, &LastModified)[-5:].[Key]'
     done | grep '^events/' | sort -ru
 }

@@ -12,9 +12,11 @@
 #   TRIBUTARY_KMS_KEY           a KMS key (id, ARN or alias) for bucket and stream; default: SSE-S3 and Kinesis' own key
 #   TRIBUTARY_QUARANTINE_DAYS   default 90; quarantined records are deleted after so many days
 #
-# Versioning stays off: every object is created once and never overwritten, so there are no versions to keep.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# The bucket gets the rules that the CDK gives it, from cdk/lib/lake-bucket. Versioning stays off: every object is created
+# once and never overwritten, so there are no versions to keep.
+# shellcheck source=local-stack/set-up/shell.sh
+. "$(dirname -- "$0")/set-up/shell.sh"
+cd -- "$(dirname -- "$0")/.."
 
 bucket=${TRIBUTARY_BUCKET:?set TRIBUTARY_BUCKET to the name of the bucket}
 broker=${BROKER:-kinesis}
@@ -53,9 +55,18 @@ create() { # pattern of that answer, call
     fi
 }
 
+rules() { # partition, file of cdk/lib/lake-bucket: its text, about this bucket
+    sed -e "s|\${bucket}|$bucket|g" -e "s|\${partition}|$1|g" -e "s|\"\${quarantineDays}\"|$quarantine_days|g" \
+        "cdk/lib/lake-bucket/$2"
+}
+
 make_bucket() {
-    local region location=() encryption='{"SSEAlgorithm": "AES256"}'
+    local region partition=aws location=() encryption='{"SSEAlgorithm": "AES256"}'
     region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$("$aws" configure get region || echo us-east-1)}}
+    case $region in
+    cn-*) partition='aws-cn' ;;
+    us-gov-*) partition='aws-us-gov' ;;
+    esac
     # us-east-1 is the one region that must not be named.
     [ "$region" = us-east-1 ] || location=(--create-bucket-configuration "LocationConstraint=$region")
     create BucketAlreadyOwnedByYou s3api create-bucket --bucket "$bucket" "${location[@]+"${location[@]}"}"
@@ -68,21 +79,14 @@ make_bucket() {
     call s3api put-bucket-encryption --bucket "$bucket" --server-side-encryption-configuration \
         "{\"Rules\": [{\"ApplyServerSideEncryptionByDefault\": $encryption, \"BucketKeyEnabled\": true}]}" >/dev/null &
     waits+=($!)
-    # LocalStack keeps the policy without enforcing it, so its plain-HTTP endpoint goes on working.
-    call s3api put-bucket-policy --bucket "$bucket" --policy "{
-        \"Version\": \"2012-10-17\",
-        \"Statement\": [{
-            \"Sid\": \"TlsOnly\", \"Effect\": \"Deny\", \"Principal\": \"*\", \"Action\": \"s3:*\",
-            \"Resource\": [\"arn:aws:s3:::$bucket\", \"arn:aws:s3:::$bucket/*\"],
-            \"Condition\": {\"Bool\": {\"aws:SecureTransport\": \"false\"}}
-        }]}" &
+    call s3api put-bucket-ownership-controls --bucket "$bucket" --ownership-controls \
+        'Rules=[{ObjectOwnership=BucketOwnerEnforced}]' &
     waits+=($!)
-    call s3api put-bucket-lifecycle-configuration --bucket "$bucket" --lifecycle-configuration "{\"Rules\": [
-        {\"ID\": \"quarantine-expires\", \"Status\": \"Enabled\", \"Filter\": {\"Prefix\": \"quarantine/\"},
-         \"Expiration\": {\"Days\": $quarantine_days}},
-        {\"ID\": \"unfinished-uploads\", \"Status\": \"Enabled\", \"Filter\": {\"Prefix\": \"\"},
-         \"AbortIncompleteMultipartUpload\": {\"DaysAfterInitiation\": 7}}
-        ]}" >/dev/null &
+    # LocalStack keeps the policy without enforcing it, so its plain-HTTP endpoint goes on working.
+    call s3api put-bucket-policy --bucket "$bucket" --policy "$(rules "$partition" policy.json)" &
+    waits+=($!)
+    call s3api put-bucket-lifecycle-configuration --bucket "$bucket" \
+        --lifecycle-configuration "$(rules "$partition" lifecycle.json)" >/dev/null &
     waits+=($!)
     all "${waits[@]}"
 }

@@ -1,11 +1,23 @@
-/** What the bucket itself holds everybody to: nothing under events/ and rollups/ is overwritten, nothing is deleted. */
-import { AnyPrincipal, Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
+/**
+ * What the bucket itself holds everybody to: nothing under events/, rollups/ and quarantine/ is overwritten or deleted.
+ *
+ * The statements are those of lake-bucket/policy.json, which local-stack/provision.sh gives a bucket as well.
+ */
+import { readFileSync } from "node:fs";
+
+import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { IBucket } from "aws-cdk-lib/aws-s3";
 
-import { PREFIX } from "./names.ts";
+interface Policy {
+  readonly Statement: readonly { readonly Sid: string }[];
+}
 
-const committed = (bucket: IBucket): string[] =>
-  [PREFIX.events, PREFIX.rollups].map((prefix) => bucket.arnForObjects(`${prefix}*`));
+/** A statement of the file about `bucket`. */
+function statement(bucket: IBucket, sid: string): PolicyStatement {
+  const text = readFileSync(new URL("lake-bucket/policy.json", import.meta.url), "utf8");
+  const about = text.replaceAll("arn:${partition}:s3:::${bucket}", () => bucket.bucketArn);
+  return PolicyStatement.fromJson((JSON.parse(about) as Policy).Statement.find(({ Sid }) => Sid === sid));
+}
 
 /**
  * Refuses every write without `If-None-Match`, the header that the commit protocol rests on.
@@ -14,19 +26,7 @@ const committed = (bucket: IBucket): string[] =>
  * object are meant, because the first steps of a multipart upload cannot carry the header; its last one must. CopyObject
  * into these prefixes is refused by S3 with and without the header.
  */
-export function createOnly(bucket: IBucket): PolicyStatement {
-  return new PolicyStatement({
-    sid: "CreateOnly",
-    effect: Effect.DENY,
-    principals: [new AnyPrincipal()],
-    actions: ["s3:PutObject"],
-    resources: committed(bucket),
-    conditions: {
-      Null: { "s3:if-none-match": "true" },
-      Bool: { "s3:ObjectCreationOperation": "true" },
-    },
-  });
-}
+export const createOnly = (bucket: IBucket): PolicyStatement => statement(bucket, "CreateOnly");
 
 /**
  * Refuses deletion, to administrators too: a log with a hole forgets ids, and rows could land twice.
@@ -35,12 +35,7 @@ export function createOnly(bucket: IBucket): PolicyStatement {
  * is a deliberate act and leaves a trace. Lifecycle rules are S3's own and are not asked.
  */
 export function noDeletes(bucket: IBucket, breakGlassRoleArn: string): PolicyStatement {
-  return new PolicyStatement({
-    sid: "NoDeletes",
-    effect: Effect.DENY,
-    principals: [new AnyPrincipal()],
-    actions: ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-    resources: committed(bucket),
-    ...(breakGlassRoleArn ? { conditions: { ArnNotEquals: { "aws:PrincipalArn": breakGlassRoleArn } } } : {}),
-  });
+  const denied = statement(bucket, "NoDeletes");
+  if (breakGlassRoleArn) denied.addCondition("ArnNotEquals", { "aws:PrincipalArn": breakGlassRoleArn });
+  return denied;
 }

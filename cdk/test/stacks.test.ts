@@ -50,7 +50,7 @@ test("every bucket is private, encrypted, owned by the account, and reached by T
   }
 });
 
-test("nothing under events/ and rollups/ is written without If-None-Match, or deleted", () => {
+test("nothing under events/, rollups/ and quarantine/ is written without If-None-Match, or deleted", () => {
   const statement = (given: Record<string, unknown>, sid: string): Record<string, unknown> => {
     const policies = Object.values(resources(make(given).storage)).filter(
       ({ Type }) => Type === "AWS::S3::BucketPolicy",
@@ -62,7 +62,10 @@ test("nothing under events/ and rollups/ is written without If-None-Match, or de
     assert(found, sid);
     assert.equal(found.Effect, "Deny");
     assert.deepEqual(found.Principal, { AWS: "*" });
-    assert.equal(text(found.Resource), "<Lake5F1B88EA.Arn>/events/* <Lake5F1B88EA.Arn>/rollups/*");
+    assert.equal(
+      text(found.Resource),
+      "<Lake5F1B88EA.Arn>/events/* <Lake5F1B88EA.Arn>/rollups/* <Lake5F1B88EA.Arn>/quarantine/*",
+    );
     return found;
   };
   const createOnly = statement({}, "CreateOnly");

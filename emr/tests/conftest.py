@@ -1,5 +1,6 @@
 """One Spark session for all tests, and a small lake made of the rows that a test names."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pytest
 from lake_of_tests import Lake
 from pyspark.sql import SparkSession
 
-from tributary_emr.session import local_config
+from tributary_emr.session import local_config, make_own
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
+    make_own(os.environ)
     builder = SparkSession.builder.appName("tests")
     for key, value in local_config({}, uris=[]).items():
         builder = builder.config(key, value)

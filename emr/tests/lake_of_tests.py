@@ -1,5 +1,6 @@
 """Rows and objects as the ingest function writes them, for tests to bend."""
 
+import glob
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,12 +126,13 @@ class Lake:
         first, last = rows[0], rows[-1]
         arrival = first["arrival_time"]
         parts = {
+            "stream": "tributary-events",
             "date": f"{arrival:%Y-%m-%d}",
             "shard": first["shard"],
             "cell": f"{arrival:%Y%m%dT%H}{arrival.minute // 15 * 15:02d}Z",
         } | dict(name or {})
-        log = self.root.glob("events/date={date}/tributary-events.{shard}.{cell}.*".format(**parts))
-        parts.setdefault("commit", f"{len(list(log)):06d}")
+        log = glob.glob("events/date={date}/{stream}.{shard}.{cell}.*".format(**parts), root_dir=self.root)
+        parts.setdefault("commit", f"{len(log):06d}")
         metadata = {
             "tributary-first-position": first["position"],
             "tributary-last-position": last["position"],
@@ -141,7 +143,7 @@ class Lake:
             "tributary-rejected": "0",
             "tributary-version": "0.1.0",
         } | dict(audit or {})
-        key = "events/date={date}/tributary-events.{shard}.{cell}.{commit}.parquet".format(**parts)
+        key = "events/date={date}/{stream}.{shard}.{cell}.{commit}.parquet".format(**parts)
         file = self.root / key
         file.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(list(rows), schema=schema)
@@ -166,8 +168,8 @@ class Lake:
         pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
         return key
 
-    def write_both(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Commits an object with its rollup and returns its key."""
-        key = self.write(rows)
+    def write_both(self, rows: Sequence[Mapping[str, Any]], *, stream: str = "tributary-events") -> str:
+        """Commits an object with its rollup and returns its key; `stream` is as keys show it."""
+        key = self.write(rows, name={"stream": stream})
         self.write_rollup(key, rollup(rows))
         return key

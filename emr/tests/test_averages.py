@@ -33,7 +33,7 @@ def three_days(lake: Lake) -> Lake:
 
 
 def averages_csv(file: Path) -> list[list[str]]:
-    with file.open(newline="") as text:
+    with file.open(encoding="utf-8", newline="") as text:
         header, *rows = csv.reader(text)
     assert tuple(header) == AVERAGES_COLUMNS
     return rows

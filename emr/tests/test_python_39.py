@@ -75,11 +75,11 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: file.stem)
 def test_a_module_is_python_39(file: Path) -> None:
-    tree = ast.parse(file.read_text(), feature_version=(3, 9))
+    tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 9))
     assert list(later_than_39(tree)) == []
     # `X | None` is evaluated in 3.9, where types have no `|`, unless annotations are left alone.
     unions = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)]
-    assert not unions or "from __future__ import annotations" in file.read_text()
+    assert not unions or "from __future__ import annotations" in file.read_text(encoding="utf-8")
 
 
 def test_what_39_does_not_have_is_found() -> None:

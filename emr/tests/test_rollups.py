@@ -1,5 +1,6 @@
 """Rollups against a computation without Spark, and every rule about them broken once."""
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tributary_emr import rules, schema
+from tributary_emr.averages import arguments, run
 from tributary_emr.lake import LakeError, read_events, read_rollups
 from tributary_emr.rollup_transforms import aggregate, averages, differences, merge
 from tributary_emr.rules import Breach
@@ -107,6 +109,55 @@ def test_a_device_of_two_types_has_two_rows_and_a_minute_without_values_no_avera
         (start, "thermostat-7", "lock"): (1, None, None, None, 100.0, 1),
         (start, "thermostat-7", "meter"): (2, 3.0, 3.0, 3.0, 100.0, 2),
     }
+
+
+def test_a_sum_beyond_a_double_is_no_average_and_no_difference(
+    spark: SparkSession, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    largest = 1.7e308
+    values = {
+        "over": [largest, largest],
+        "under": [-largest, -largest],
+        # Infinite in one order, the largest in another.
+        "either": [largest, largest, -largest],
+        "fits": [largest, None, 1.0],
+        "none": [None],
+    }
+    rows = [
+        event(n, device_id=device, value=value, event_duration=largest if device == "over" else 1.0)
+        for n, (device, value) in enumerate((device, value) for device, all_ in values.items() for value in all_)
+    ]
+    key = lake.write(rows)
+    sums = {"over": math.inf, "under": -math.inf, "either": math.inf, "fits": largest, "none": 0.0}
+    stored = [
+        {
+            **row,
+            "value_sum": sums[row["device_id"]],
+            "duration_sum": math.inf if row["device_id"] == "over" else float(row["events"]),
+        }
+        for row in rollup(
+            [{**row, "value": None if row["value"] is None else 0.0, "event_duration": 0.0} for row in rows]
+        )
+    ]
+    for row in stored:
+        known = [value for value in values[row["device_id"]] if value is not None]
+        row["value_min"], row["value_max"] = min(known, default=None), max(known, default=None)
+        row["duration_min"] = row["duration_max"] = largest if row["device_id"] == "over" else 1.0
+    lake.write_rollup(key, stored)
+    assert validate(spark, lake.events, {}, rollups=lake.rollups).breaches == []
+    by_device = {
+        device: cells[1:5]
+        for (_, device, _), cells in averaged(averages(merge(read_rollups(spark, lake.rollups)))).items()
+    }
+    assert by_device == {
+        "over": (None, largest, largest, None),
+        "under": (None, -largest, -largest, 1.0),
+        "either": (None, -largest, largest, 1.0),
+        "fits": (largest / 2, 1.0, largest, 1.0),
+        "none": (None, None, None, 1.0),
+    }
+    run(spark, lake.rollups, f"{lake.root}/reports/averages.csv", arguments([]))
+    assert "3 of them have an empty average" in capsys.readouterr().err
 
 
 def test_a_late_event_is_merged_into_its_minute(spark: SparkSession, lake: Lake) -> None:

@@ -106,13 +106,53 @@ def test_midnight_belongs_to_the_day_that_begins_whatever_the_session_time_zone(
     }
 
 
-# 0.1 has no exact double: the mean of 500 of them is not 0.1.
-@pytest.mark.parametrize("duration", [0.0, 0.1, 1e100])
-def test_equal_durations_have_no_outlier(spark: SparkSession, duration: float) -> None:
-    rows = [event(n, event_duration=duration) for n in range(500)]
-    count, excluded, _, deviation, p95 = reported(frame(spark, rows))["2026-11-22", "thermostat"]
-    assert (count, excluded, p95) == (500, 0, duration)
-    assert deviation == pytest.approx(0, abs=1e-12 * duration)
+def test_equal_durations_have_no_outlier(spark: SparkSession) -> None:
+    # 0.1 has no exact double: the mean of 500 of them is not 0.1.
+    durations = [0.0, 5e-324, 1e-320, 2.2e-308, 0.1, 1e100, 1e200, 1.7976931348623157e308]
+    rows = [event(n, event_duration=durations[n % 8], device_type=str(n % 8)) for n in range(500 * len(durations))]
+    actual = reported(frame(spark, rows))
+    assert len(actual) == len(durations)
+    for (_, device_type), (count, excluded, mean, deviation, p95) in actual.items():
+        duration = durations[int(device_type)]
+        assert (count, excluded, p95) == (500, 0, duration)
+        assert mean == pytest.approx(duration, rel=1e-12)
+        assert deviation == pytest.approx(0, abs=1e-12 * duration)
+
+
+@pytest.mark.parametrize("by_day", [False, True])
+def test_the_rule_holds_for_durations_of_any_size(spark: SparkSession, by_day: bool) -> None:
+    rng = random.Random(7)
+    actual, expected = [], {}
+    for day, unit in enumerate([5e-324, 1e-320, 1e-310, 1e-200, 1e-150, 1e150, 1e200, 3e304]):
+        units = [rng.randrange(100) for _ in range(998)] + [3000, 5000]
+        rows = [
+            event(
+                1000 * day + n,
+                event_time=MIDNIGHT - timedelta(days=day),
+                event_duration=x * unit,
+                device_type="ab"[n % 2],
+            )
+            for n, x in enumerate(units)
+        ]
+        actual += rows
+        expected |= exact(rows, by_day=by_day)
+    scope = OutlierScope.DAY if by_day else OutlierScope.GROUP
+    actual = reported(frame(spark, actual), outlier_scope=scope)
+    assert actual.keys() == expected.keys()
+    for group, values in expected.items():
+        assert actual[group][:2] == values[:2] == (500, 1)
+        assert actual[group][2:] == pytest.approx(values[2:], rel=1e-12, abs=1e-323)
+
+
+def exact(rows: Iterable[Mapping[str, Any]], *, by_day: bool) -> dict[tuple[str, str], tuple]:
+    """`brute_force`, where the variance is beyond a double: the rule knows no unit."""
+    scale = Fraction(max(row["event_duration"] for row in rows))
+    scaled = [{**row, "event_duration": Fraction(row["event_duration"]) / scale} for row in rows]
+    return {
+        group: (*counts, *(float(Fraction(x) * scale) for x in statistics))
+        for group, (*counts, mean, deviation, p95) in brute_force(scaled, by_day=by_day).items()
+        for statistics in [(mean, deviation, p95)]
+    }
 
 
 def test_a_group_of_one_has_no_deviation_and_no_outlier(spark: SparkSession) -> None:

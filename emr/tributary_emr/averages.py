@@ -23,9 +23,10 @@ from pyspark.sql import functions as F
 
 from tributary_emr import schema
 from tributary_emr.csv_text import write_csv
-from tributary_emr.lake import LakeError, bucket_uri, count_objects, put_file, read_rollups, write_days
+from tributary_emr.lake import LakeError, bucket_uri, put_file, read_rollups, read_whole, write_days
 from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, averages, merge, of_day
 from tributary_emr.session import SessionError, open_session
+from tributary_emr.terminal import printable, use_any_encoding
 from tributary_emr.transforms import utc_day
 
 #: Where the averages go in the lake.
@@ -59,11 +60,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
     """Reads the URI `source`, writes `output` and says how much; raises `LakeError`."""
-    objects = count_objects(spark, source, read_rollups)
-    rollups = read_rollups(spark, source)
+    rollups, objects = read_whole(spark, source, read_rollups)
     # Aggregated once: of two readings, sums may differ in the last digit.
     table = averages(merge(of_day(rollups, options.day) if options.day else rollups)).persist()
-    rows = table.count()
+    rows, overflown = _counts(table)
     with tempfile.TemporaryDirectory() as scratch:
         file = options.csv or Path(scratch) / "averages.csv"
         if options.csv or output.endswith(".csv"):
@@ -74,12 +74,15 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
             write_days(table.withColumn("date", utc_day("window_start")), output)
     table.unpersist()
     print(f"{rows:,} device minutes from {objects:,} objects → {output}")
+    if overflown:
+        print(f"averages: {overflown:,} of them have an empty average: its sum is beyond a double", file=sys.stderr)
     if options.csv:
         print(f"the same → {options.csv}")
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/rollups/"
@@ -90,16 +93,25 @@ def main(argv: Sequence[str]) -> int:
         finally:
             spark.stop()
     except (LakeError, SessionError, OSError) as error:
-        print(f"averages: {error}", file=sys.stderr)
+        print(f"averages: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def _counts(table: DataFrame) -> tuple[int, int]:
+    """The rows, and how many of them have no average though they have what it is made of."""
+    has_value = F.col("minimum_value").isNotNull()
+    no_average = (has_value & F.col("average_value").isNull()) | F.col("average_duration_ms").isNull()
+    row = table.agg(F.count("*"), F.count_if(no_average)).first()
+    assert row is not None, "an aggregate has one row"
+    return row[0], row[1]
 
 
 def _write_csv(table: DataFrame, file: Path) -> None:
     # As a number: Python's local time, in which Spark hands timestamps over, may have an hour twice.
     ordered = table.orderBy(*schema.ROLLUP_KEY).withColumn("window_start", F.expr("unix_seconds(window_start)"))
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as out:
+    with file.open("w", newline="", encoding="utf-8") as out:
         write_csv(out, AVERAGES_COLUMNS, map(_with_utc_time, ordered.toLocalIterator()))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import boto3
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tributary_emr.lake import StoredObject
+from tributary_emr.lake import StoredObject, place_of
 
 _CONCURRENT_READS = 16
 # Above any footer that a handler's object has; a longer one costs a second request.
@@ -39,7 +38,7 @@ class Footer:
 
 def read_footers(objects: Sequence[StoredObject], environ: Mapping[str, str]) -> list[Footer]:
     """The footers of `objects`, in their order, read concurrently."""
-    on_s3 = any(urlsplit(stored.uri).scheme in ("s3", "s3a") for stored in objects)
+    on_s3 = any(place_of(stored.uri)[0] in ("s3", "s3a") for stored in objects)
     read = _S3Reader(environ).read if on_s3 else _read_local
     with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
         return list(pool.map(read, objects))
@@ -60,8 +59,8 @@ class _S3Reader:
         )
 
     def read(self, stored: StoredObject) -> Footer:
-        address = urlsplit(stored.uri)
-        where = {"Bucket": address.netloc, "Key": address.path.removeprefix("/")}
+        _, bucket, path = place_of(stored.uri)
+        where = {"Bucket": bucket, "Key": path.removeprefix("/")}
         try:
             answer = self._s3.get_object(**where, Range=f"bytes=-{_TAIL_BYTES}")
             body = answer["Body"].read()
@@ -78,7 +77,7 @@ class _S3Reader:
 
 def _read_local(stored: StoredObject) -> Footer:
     try:
-        return _footer(stored, Path(urlsplit(stored.uri).path).read_bytes(), None)
+        return _footer(stored, Path(place_of(stored.uri)[2]).read_bytes(), None)
     except (OSError, pa.ArrowException) as error:
         return Footer(stored, error=_first_line(error))
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
 from tributary_emr import schema
 
@@ -26,6 +27,9 @@ class StoredObject:
     """One object of the lake."""
 
     uri: str
+    """As Hadoop prints a path: nothing in it is encoded, so a `#`, a `?` or a `%` is that character."""
+    bytes: int | None = None
+    """Its size, where it is known."""
 
     @property
     def key(self) -> str:
@@ -41,6 +45,13 @@ class StoredObject:
 def key_of(uri: str) -> str:
     """The key of an object, from any spelling of its URI (`file:/…` and `file:///…` are both in use)."""
     return re.sub(r"^.*/(?=(events|rollups)/)", "", uri)
+
+
+def place_of(uri: str) -> tuple[str, str, str]:
+    """Scheme, bucket and path of a `StoredObject.uri`; for a local file scheme and bucket may be empty."""
+    match = re.fullmatch(r"(?:([a-z0-9]+):)?(?://([^/]*))?(.*)", uri, re.DOTALL)
+    assert match is not None, "every text is such a one"
+    return match[1] or "", match[2] or "", match[3]
 
 
 def bucket_uri(environ: Mapping[str, str]) -> str:
@@ -65,38 +76,60 @@ def parquet_objects(spark: SparkSession, prefix: str) -> list[StoredObject]:
 def read_events(spark: SparkSession, *uris: str) -> DataFrame:
     """The rows of `events/` or of some of its objects, in the columns of `schema.EVENTS`."""
     # The given schema saves reading a footer to infer it.
-    return spark.read.schema(schema.EVENTS).parquet(*uris)
+    return _reader(spark).schema(schema.EVENTS).parquet(*map(_literal, uris))
 
 
 def read_rollups(spark: SparkSession, *uris: str) -> DataFrame:
     """The rows of `rollups/` or of some of its objects, in the columns of `schema.ROLLUPS`."""
-    return spark.read.schema(schema.ROLLUPS).parquet(*uris)
+    return _reader(spark).schema(schema.ROLLUPS).parquet(*map(_literal, uris))
 
 
-def count_objects(spark: SparkSession, prefix: str, read: Callable[[SparkSession, str], DataFrame]) -> int:
-    """How many objects `read` (`read_events`, `read_rollups`) finds under the URI `prefix`.
+def keys_read(rows: DataFrame) -> set[str]:
+    """The keys of the objects that Spark reads for `rows`; those that are empty are among them, though it does not."""
+    files = rows._jdf.inputFiles()
+    # In one piece: a call for each would take longer than Spark's own listing. They are encoded, and so have no space.
+    joined = rows.sparkSession._jvm.org.apache.hadoop.util.StringUtils.join(" ", files)
+    return {key for key in (key_of(unquote(uri)) for uri in joined.split()) if not _is_hidden(key.rpartition("/")[2])}
 
-    Spark lists them itself, without a call per object as in `parquet_objects`. Raises `LakeError` when there is none,
-    or the lake cannot be listed.
+
+def _is_hidden(name: str) -> bool:
+    # By Spark's PartitioningAwareFileIndex. Its list of input files, by InMemoryFileIndex, has `_metadata…` in it.
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def read_whole(
+    spark: SparkSession, prefix: str, read: Callable[[SparkSession, str], DataFrame]
+) -> tuple[DataFrame, int]:
+    """What `read` (`read_events`, `read_rollups`) makes of the URI `prefix`, and the number of objects that it has.
+
+    Raises `LakeError` when there is none, when the lake cannot be listed, or when Spark passes over one of them.
     """
+    # Listed first: what is committed meanwhile is read as well.
+    listed = parquet_objects(spark, prefix)
     try:
-        objects = len(read(spark, prefix)._jdf.inputFiles())
+        rows = read(spark, prefix)
+        keys = keys_read(rows)
     except AnalysisException as error:
-        if error.getErrorClass() == "PATH_NOT_FOUND":
-            raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
         raise LakeError(f"{prefix}: cannot be listed: {str(error).splitlines()[0]}") from error
     except Py4JJavaError as error:
         raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
-    if not objects:
-        raise LakeError(f"{prefix}: the lake is empty, no Parquet object has been committed")
-    return objects
+    unread = [stored.key for stored in listed if stored.key not in keys or stored.bytes == 0]
+    if unread:
+        what = f"{len(unread):,} of {len(listed):,} objects, first {unread[0]}"
+        raise LakeError(f"{prefix}: Spark passes over {what}: {PASSED_OVER}")
+    return rows, len(keys)
+
+
+#: Spark's `InMemoryFileIndex` and `PartitioningAwareFileIndex` leave such files out without a word.
+PASSED_OVER = "its name, or its folder's, begins with _ or ., or it is empty"
 
 
 def put_file(spark: SparkSession, file: Path, uri: str) -> None:
     """Puts the local `file` as one object, in place of what was there."""
     try:
         path, file_system = _file_system(spark, uri)
-        source = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(file.absolute().as_uri())
+        # Not as a URI: Hadoop would take its %20 for a name.
+        source = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(f"file://{file.absolute()}")
         file_system.copyFromLocalFile(False, True, source, path)
     except Py4JJavaError as error:
         raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
@@ -135,11 +168,22 @@ def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
         # Recursive: S3A then lists a thousand keys per request, whatever the directories.
         files = file_system.listFiles(path, True)
         while files.hasNext():
-            yield StoredObject(files.next().getPath().toString())
+            file = files.next()
+            yield StoredObject(file.getPath().toString(), file.getLen())
     except Py4JJavaError as error:
         if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
             raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
         raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
+
+
+def _reader(spark: SparkSession) -> DataFrameReader:
+    # Whatever the cluster's settings say: an object that cannot be read ends the job.
+    return spark.read.options(ignoreCorruptFiles="false", ignoreMissingFiles="false")
+
+
+def _literal(uri: str) -> str:
+    """`uri` as a pattern of Hadoop's that nothing but it matches: Spark takes paths for patterns."""
+    return re.sub(r"[\\{}\[\]*?]", r"\\\g<0>", uri)
 
 
 def _file_system(spark: SparkSession, uri: str):

@@ -17,9 +17,9 @@ from pathlib import Path
 from pyspark.sql import Row, SparkSession
 
 from tributary_emr.csv_text import write_csv
-from tributary_emr.lake import LakeError, bucket_uri, count_objects, read_events, write_text
+from tributary_emr.lake import LakeError, bucket_uri, read_events, read_whole, write_text
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import table
+from tributary_emr.terminal import printable, table, use_any_encoding
 from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, report
 
 #: The report's key in the lake.
@@ -28,7 +28,7 @@ REPORT_KEY = "reports/p95_event_duration.csv"
 
 def csv_text(rows: Iterable[Row]) -> str:
     """The report as CSV."""
-    out = io.StringIO()
+    out = io.StringIO(newline="")
     write_csv(out, REPORT_COLUMNS, rows)
     return out.getvalue()
 
@@ -69,9 +69,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
     """Reads the URI `source`, writes the object `output`, prints the table; raises `LakeError`."""
-    objects = count_objects(spark, source, read_events)
+    events, objects = read_whole(spark, source, read_events)
     groups = report(
-        read_events(spark, source),
+        events,
         outlier_scope=options.outlier_scope,
         approximate=options.approximate,
         minimum_events=options.minimum_events,
@@ -83,12 +83,13 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
     print(f"\n{len(rows):,} groups from {objects:,} objects → {output}")
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
-        options.csv.write_text(text)
+        options.csv.write_bytes(text.encode())
         print(f"the same → {options.csv}")
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"
@@ -99,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         finally:
             spark.stop()
     except (LakeError, SessionError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
+        print(f"report: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from tributary_emr import rules, schema
 from tributary_emr.footers import Footer, read_footers
-from tributary_emr.lake import parquet_objects, read_rollups
+from tributary_emr.lake import keys_read, parquet_objects, read_rollups
 from tributary_emr.rollup_transforms import aggregate, differences, merge
 from tributary_emr.rules import Breach
 
@@ -47,7 +47,10 @@ def check_rollups(
     ]
     if readable:
         uris = [source] if len(readable) == len(footers) else [footer.stored.uri for footer in readable]
-        rollups = read_rollups(spark, *uris).withColumn("name", _name(F.col("_metadata.file_path")))
+        read = read_rollups(spark, *uris)
+        readable, passed_over = rules.passed_over(readable, keys_read(read))
+        breaches += passed_over
+        rollups = read.withColumn("name", _name(F.col("_metadata.file_path")))
         breaches += _repeated_keys(rollups)
         breaches += _unequal(
             rollups, events.withColumn("name", _name(F.col("uri"))), _comparable(event_footers, readable)

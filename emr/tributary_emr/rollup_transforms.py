@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from tributary_emr import schema
 
 #: Columns of the averages, in order. `average_value` is `value_sum / value_count`; it, the minimum and the maximum are
-#: NULL for a minute without a value.
+#: NULL for a minute without a value. An average is NULL, too, where the sum is beyond a double: infinite, or NaN.
 AVERAGES_COLUMNS = (
     "window_start",
     "device_id",
@@ -86,12 +86,16 @@ def averages(merged: DataFrame) -> DataFrame:
     return merged.select(
         *schema.ROLLUP_KEY,
         "events",
-        F.when(F.col("value_count") > 0, F.col("value_sum") / F.col("value_count")).alias("average_value"),
+        _average("value_sum", "value_count").alias("average_value"),
         F.col("value_min").alias("minimum_value"),
         F.col("value_max").alias("maximum_value"),
-        (F.col("duration_sum") / F.col("events")).alias("average_duration_ms"),
+        _average("duration_sum", "events").alias("average_duration_ms"),
         "late_events",
     ).select(*AVERAGES_COLUMNS)
+
+
+def _average(total: str, count: str) -> Column:
+    return F.when((F.col(count) > 0) & (F.abs(total) < float("inf")), F.col(total) / F.col(count))
 
 
 def of_day(rollups: DataFrame, day: date) -> DataFrame:
@@ -110,7 +114,7 @@ def differences(rollups: DataFrame, events: DataFrame, *, by: Sequence[str] = ()
     """Where merged rollups are not the aggregation of the events: `by`, `schema.ROLLUP_KEY`, `difference` (a text).
 
     `rollups` is as `merge` makes it, `events` as `aggregate` does. Counts, minima and maxima are equal, sums up to
-    `SUM_TOLERANCE`.
+    `SUM_TOLERANCE`; a sum that can overflow, depending on its order, is equal to any.
     """
     columns = [name for name in schema.ROLLUPS.fieldNames() if name not in schema.ROLLUP_KEY]
     key = [*by, *schema.ROLLUP_KEY]
@@ -133,8 +137,9 @@ def _same(name: str) -> Column:
 
 def _close(total: str, count: str, low: str, high: str) -> Column:
     largest = F.greatest(F.abs(f"events_{low}"), F.abs(f"events_{high}"))
+    most = F.col(f"events_{count}") * largest
     distance = F.abs(F.col(f"rollup_{total}") - F.col(f"events_{total}"))
-    return distance <= SUM_TOLERANCE * F.col(f"events_{count}") * largest
+    return (most == float("inf")) | (distance <= SUM_TOLERANCE * most)
 
 
 def _versus(name: str) -> Column:

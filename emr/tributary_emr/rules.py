@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -12,7 +12,7 @@ from pyspark.sql.types import DataType, DoubleType, IntegerType, LongType, Strin
 
 from tributary_emr import schema
 from tributary_emr.footers import Footer
-from tributary_emr.lake import StoredObject
+from tributary_emr.lake import PASSED_OVER, StoredObject
 from tributary_emr.schema import ObjectName
 
 _CELL_MS = int(schema.CELL.total_seconds() * 1000)
@@ -26,6 +26,7 @@ _ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
 }
 
 READABLE = "object is readable as Parquet"
+READ = "Spark reads the object"
 NAME = "object's name is events/date=…/<stream>.<shard>.<cell>.<commit>.parquet"
 SCHEMA = "columns are those of the lake's schema"
 AUDIT_PRESENT = "footer carries the audit"
@@ -49,6 +50,7 @@ ROLLUP_EQUAL = "a rollup is the aggregation of its events object"
 #: Every rule, in the order of the table.
 RULES = (
     READABLE,
+    READ,
     NAME,
     SCHEMA,
     AUDIT_PRESENT,
@@ -129,6 +131,12 @@ def footer_breaches(footer: Footer) -> Iterator[Breach]:
     )
     if received != written + duplicates + filtered + rejected:
         yield Breach(AUDIT_SUM, key, f"{received} ≠ {written} + {duplicates} + {filtered} + {rejected}")
+
+
+def passed_over(readable: Sequence[Footer], keys: Collection[str]) -> tuple[list[Footer], list[Breach]]:
+    """The footers whose objects are among the `keys` that Spark reads, and a breach for each of the others."""
+    read = [footer for footer in readable if footer.stored.key in keys]
+    return read, [Breach(READ, f.stored.key, PASSED_OVER) for f in readable if f.stored.key not in keys]
 
 
 def row_breaches(footer: Footer, rows: RowFacts) -> Iterator[Breach]:

@@ -44,7 +44,7 @@ ROLLUP_KEY = ("window_start", "device_id", "device_type")
 
 #: Columns of `rollups/`, in stored order: the partial aggregates of one `events/` object, one row per `ROLLUP_KEY`,
 #: sorted by it. `value_…` covers the `value_count` events that have a value (none: sum 0, no minimum or maximum);
-#: `duration_…` is in milliseconds. Rows merge by sums, minima and maxima.
+#: `duration_…` is in milliseconds. Rows merge by sums, minima and maxima. A sum beyond a double is infinite, or NaN.
 ROLLUPS = StructType(
     [
         StructField("window_start", TimestampType(), nullable=False),
@@ -110,9 +110,16 @@ class ObjectName:
 
     @classmethod
     def of_key(cls, key: str) -> ObjectName | None:
-        """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key."""
+        """Reads `events/date=…/<stream>.<shard>.<cell>.<commit>.parquet`; `None` for any other key.
+
+        A stream's name that begins like a hidden file has a `!` before it.
+        """
         match = _KEY.fullmatch(key)
         if match is None:
+            return None
+        shown = match["stream"]
+        stream = shown.removeprefix("!")
+        if stream.startswith(("_", ".", "!")) != (shown != stream):
             return None
         try:
             cell_start = datetime.strptime(match["cell"], "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
@@ -120,7 +127,7 @@ class ObjectName:
             return None
         return cls(
             date=match["date"],
-            stream=match["stream"],
+            stream=stream,
             shard=match["shard"],
             cell_start_ms=int(cell_start.timestamp()) * 1000,
             commit=int(match["commit"]),

@@ -1,11 +1,15 @@
 """The Spark session of both worlds: one Python process on a laptop, or a job that spark-submit started (EMR).
 
 Under spark-submit everything comes from the submission: master, memory, the platform's own S3 connector and its
-credentials. Started as `python -m …`, the session is local and S3A is configured here, from the standard AWS
-environment variables.
+credentials. Started as `python -m …`, the session is local: it is this PySpark's, on a Java that can run it, whatever
+the shell says of other Sparks, and S3A is configured here, from the standard AWS environment variables.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,23 +17,65 @@ from pyspark.sql import SparkSession
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _DEFAULT_JARS = Path(__file__).parents[2] / ".local" / "jars"
+# Spark 3.5's oldest for us, and the newest whose SecurityManager can be allowed (https://openjdk.org/jeps/486): Hadoop
+# asks it who the user is.
+_OLDEST_JAVA, _NEWEST_JAVA = 17, 23
+# What a shell that has another Spark sets for it, and what is added to every Java.
+_OF_ANOTHER_SPARK = re.compile(
+    r"(SPARK|PYSPARK|HADOOP|YARN|HIVE|HDFS)_.*|MASTER|CLASSPATH|JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS|_JAVA_OPTIONS"
+)
 
 
 class SessionError(Exception):
     """The session cannot be made from what was given; the text is one line for the user."""
 
 
-def open_session(name: str, environ: Mapping[str, str], *, uris: Sequence[str]) -> SparkSession:
-    """A session called `name` that can read and write `uris`.
+def open_session(name: str, environ: MutableMapping[str, str], *, uris: Sequence[str]) -> SparkSession:
+    """A session called `name` that can read and write `uris`. `environ` is that of this process.
 
-    Raises `SessionError` when one of them is on S3 and a local session has no connector for it.
+    Raises `SessionError` when a local session has no Java for it, or one of `uris` is on S3 and it has no connector.
     """
     builder = SparkSession.builder.appName(name)
     # Set by spark-submit for the Python process that it starts.
     if "PYSPARK_GATEWAY_PORT" not in environ:
+        make_own(environ)
+        require_java(environ)
         for key, value in local_config(environ, uris=uris).items():
             builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def make_own(environ: MutableMapping[str, str]) -> None:
+    """Makes an environment this PySpark's own: nothing in it puts another Spark, settings or cluster in its place."""
+    for name in list(environ):
+        if _OF_ANOTHER_SPARK.fullmatch(name):
+            del environ[name]
+    environ["PYSPARK_PYTHON"] = sys.executable
+    # By it Java decides what the names of files are written in.
+    environ["LC_ALL"] = "C.UTF-8"
+
+
+def require_java(environ: Mapping[str, str]) -> None:
+    """Looks at the Java that Spark will take: that of JAVA_HOME, else the first on the PATH.
+
+    Raises `SessionError` when there is none, or it cannot run this Spark.
+    """
+    home = environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java", path=environ.get("PATH"))
+    needed = f"Spark needs Java {_OLDEST_JAVA} to {_NEWEST_JAVA}; JAVA_HOME chooses it"
+    if java is None:
+        raise SessionError(f"java is not on the PATH, and JAVA_HOME is not set: {needed}")
+    probe = [java, "-XshowSettings:properties", "-version"]
+    try:
+        said = subprocess.run(probe, env=dict(environ), capture_output=True, check=False, timeout=60).stderr
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SessionError(f"{java} does not start ({type(error).__name__}): {needed}") from error
+    found = re.search(rb"^\s*java\.specification\.version = ([0-9.]+)\s*$", said, re.MULTILINE)
+    if found is None:
+        raise SessionError(f"{java} does not say its version: {needed}")
+    version = found[1].decode()
+    if not (version.isdecimal() and _OLDEST_JAVA <= int(version) <= _NEWEST_JAVA):
+        raise SessionError(f"{java} is Java {version}: {needed}")
 
 
 def local_config(environ: Mapping[str, str], *, uris: Sequence[str]) -> dict[str, str]:
@@ -39,7 +85,9 @@ def local_config(environ: Mapping[str, str], *, uris: Sequence[str]) -> dict[str
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": environ.get("TRIBUTARY_SPARK_MEMORY", "2g"),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:TieredStopAtLevel=1"
+        # Java 18 and newer are told to let Hadoop ask who the user is.
+        " -Djava.security.manager=allow",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Two cores read a few hundred small objects: few reduce tasks, and objects packed many to a read task.

@@ -25,6 +25,7 @@ from tributary_emr import spark_settings, submission
 from tributary_emr.artifacts import artifacts
 from tributary_emr.runs import ClusterStep, Run, ServerlessRun
 from tributary_emr.submission import Job, S3Object, Status, SubmitError
+from tributary_emr.terminal import use_any_encoding
 
 #: Per job: what it reads of the lake, and the key of what it writes.
 JOBS = {
@@ -213,6 +214,7 @@ def submit(options: argparse.Namespace, run: Run, progress: Progress) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     options = arguments(argv)
     progress = Progress(sys.stdout)
     run: Run | None = None

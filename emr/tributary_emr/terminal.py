@@ -1,6 +1,21 @@
-"""Plain-text tables: EMR's logs and a laptop's terminal show the same."""
+"""What the jobs say: plain-text tables, so that EMR's logs and a laptop's terminal show the same.
 
+Producers choose what ids and types hold. Nothing of it reaches a terminal that would obey it, or show another order.
+"""
+
+import sys
 from collections.abc import Sequence
+
+
+def use_any_encoding() -> None:
+    """Lets standard output and error show in escapes (`\\u2192`) what the locale's encoding has no character for.
+
+    To be called before the first line: Python would end the job with UnicodeEncodeError instead.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Tests put other streams in their places.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_columns: int = 1) -> str:
@@ -20,9 +35,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_colum
     )
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with an escape like `\\x1b` for whatever is not a visible character or a space.
+
+    That is control characters, line ends, marks of direction, unassigned characters, and any space but the ASCII one.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))

@@ -7,6 +7,7 @@ are counted before outliers go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from pyspark.sql import Column, DataFrame, Window
@@ -21,6 +22,11 @@ OUTLIER_DEVIATIONS = 3.0
 #: Slack of that comparison, as a fraction of the mean. A sum of doubles depends on its order in the last digits:
 #: without slack a row exactly on the bound, or a whole group of equal durations (deviation 0), comes and goes with it.
 OUTLIER_SLACK = 1e-9
+
+#: A square of a double overflows above 1e154 and vanishes below 1e-162. Statistics of a group whose largest duration is
+#: beyond these bounds are of its durations times a power of two, which changes no digit, and are divided by it again.
+_LARGE, _SMALL = 2.0**400, 2.0**-400
+_SCALE_OF_LARGE, _SCALE_OF_SMALL = 2.0**-600, 2.0**600
 
 #: The reported quantile.
 QUANTILE = 0.95
@@ -81,18 +87,15 @@ def durations(events: DataFrame) -> DataFrame:
 
 
 def eligible_groups(durations: DataFrame, minimum_events: int = MINIMUM_EVENTS) -> DataFrame:
-    """`device_type`, `day`, `distinct_events`, `mean_ms`, `stddev_ms` of the groups that are large enough."""
-    return (
-        durations.groupBy(*_GROUP)
-        .agg(F.count("*").alias("distinct_events"), *_statistics())
-        .where(F.col("distinct_events") >= minimum_events)
-    )
+    """`device_type`, `day`, `distinct_events` and `_STATISTICS` of the groups that are large enough."""
+    groups = durations.groupBy(*_GROUP).agg(F.count("*").alias("distinct_events"), *_statistics())
+    return groups.where(F.col("distinct_events") >= minimum_events)
 
 
 def with_day_statistics(groups: DataFrame, durations: DataFrame) -> DataFrame:
-    """The same groups, with mean and deviation replaced by those of all events of their day."""
+    """The same groups, with the statistics replaced by those of all events of their day."""
     days = durations.groupBy("day").agg(*_statistics())
-    return groups.drop("mean_ms", "stddev_ms").join(F.broadcast(days), "day")
+    return groups.drop(*_STATISTICS).join(F.broadcast(days), "day")
 
 
 def mark_outliers(durations: DataFrame, groups: DataFrame) -> DataFrame:
@@ -100,8 +103,8 @@ def mark_outliers(durations: DataFrame, groups: DataFrame) -> DataFrame:
 
     A group of one row has no standard deviation (NULL), and no outlier.
     """
-    distance = F.abs(F.col("event_duration") - F.col("mean_ms"))
-    bound = OUTLIER_DEVIATIONS * F.coalesce("stddev_ms", F.lit(0.0)) + OUTLIER_SLACK * F.abs("mean_ms")
+    distance = F.abs(F.col("event_duration") * F.col("scale") - F.col("scaled_mean"))
+    bound = OUTLIER_DEVIATIONS * F.coalesce("scaled_stddev", F.lit(0.0)) + OUTLIER_SLACK * F.col("scaled_mean")
     # A handful of groups against many rows: broadcast whatever the optimizer's estimate says.
     return durations.join(F.broadcast(groups), list(_GROUP)).withColumn("outlier", distance > bound)
 
@@ -120,8 +123,10 @@ def percentile(marked: DataFrame, *, approximate: bool = False) -> DataFrame:
     )
     # The statistics are one value per group; grouping by them carries them through.
     return (
-        marked.groupBy(*_GROUP, "distinct_events", "mean_ms", "stddev_ms")
+        marked.groupBy(*_GROUP, "distinct_events", *_STATISTICS)
         .agg(F.count_if("outlier").alias("outliers_excluded"), p95.alias("p95_ms"))
+        .withColumn("mean_ms", F.col("scaled_mean") / F.col("scale"))
+        .withColumn("stddev_ms", F.col("scaled_stddev") / F.col("scale"))
         .select(*REPORT_COLUMNS)
     )
 
@@ -145,8 +150,20 @@ def report(
     return percentile(mark_outliers(rows, groups), approximate=approximate)
 
 
-def _statistics() -> tuple[Column, Column]:
-    return (
-        F.avg("event_duration").alias("mean_ms"),
-        F.stddev_samp("event_duration").alias("stddev_ms"),
-    )
+_STATISTICS = ("scale", "scaled_mean", "scaled_stddev")
+
+
+def _statistics() -> list[Column]:
+    """`_STATISTICS` of a group: mean and sample deviation of its durations times `scale`."""
+    largest = F.max("event_duration")
+
+    def at_scale(of: Callable[[float], Column]) -> Column:
+        by_size = F.when(largest > _LARGE, of(_SCALE_OF_LARGE)).when(largest < _SMALL, of(_SCALE_OF_SMALL))
+        return by_size.otherwise(of(1.0))
+
+    scale = at_scale(F.lit)
+    mean = at_scale(lambda scale: F.avg(F.col("event_duration") * scale))
+    deviation = at_scale(lambda scale: F.stddev_samp(F.col("event_duration") * scale))
+    # The mean of equal durations may round to above them, and the largest double has none above.
+    statistics = scale, F.least(mean, largest * scale), deviation
+    return [column.alias(name) for name, column in zip(_STATISTICS, statistics)]

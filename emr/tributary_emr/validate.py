@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -21,11 +22,11 @@ from pyspark.sql import functions as F
 
 from tributary_emr import rules, schema
 from tributary_emr.footers import Footer, read_footers
-from tributary_emr.lake import LakeError, bucket_uri, key_of, parquet_objects, read_events
+from tributary_emr.lake import LakeError, bucket_uri, key_of, keys_read, parquet_objects, read_events
 from tributary_emr.rollup_check import RollupCheck, check_rollups
 from tributary_emr.rules import Breach, RowFacts
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import table
+from tributary_emr.terminal import printable, table, use_any_encoding
 
 _REQUIRED = [field.name for field in schema.EVENTS if not field.nullable]
 
@@ -68,8 +69,11 @@ def validate(
     if readable:
         uris = [source] if len(readable) == len(footers) else [footer.stored.uri for footer in readable]
         # Two questions to one reading: on many small objects the requests are what takes time.
-        events = with_uri(read_events(spark, *uris)).persist(StorageLevel.MEMORY_AND_DISK)
-        facts = {key_of(row["uri"]): _row_facts(row) for row in rows_by_object(events).collect()}
+        read = read_events(spark, *uris)
+        readable, passed_over = rules.passed_over(readable, keys_read(read))
+        breaches += passed_over
+        events = with_uri(read).persist(StorageLevel.MEMORY_AND_DISK)
+        facts = {key_of(unquote(row["uri"])): _row_facts(row) for row in rows_by_object(events).collect()}
         if not allow_doubled:
             breaches += doubled_ids(events)
         if rollups:
@@ -86,7 +90,7 @@ def validate(
 
 
 def with_uri(events: DataFrame) -> DataFrame:
-    """The rows with the `uri` of the object that each was read from."""
+    """The rows with the `uri`, encoded, of the object that each was read from."""
     return events.select("*", F.col("_metadata.file_path").alias("uri"))
 
 
@@ -123,6 +127,7 @@ def doubled_ids(events: DataFrame) -> Iterator[Breach]:
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit status."""
+    use_any_encoding()
     parser = argparse.ArgumentParser(
         prog="tributary_emr.validate", description="Checks every object of events/ against the lake's rules."
     )
@@ -148,7 +153,7 @@ def main(argv: Sequence[str]) -> int:
         finally:
             spark.stop()
     except (LakeError, SessionError) as error:
-        print(f"validate: {error}", file=sys.stderr)
+        print(f"validate: {printable(str(error))}", file=sys.stderr)
         return 1
     _show(found, source, allow_doubled=options.allow_doubled)
     return 1 if found.breaches else 0
@@ -166,7 +171,7 @@ def _show(found: Validation, source: str, *, allow_doubled: bool) -> None:
     if found.rollups:
         print(f"{found.rollups.objects:,} rollups, {found.rollups.rows:,} rows")
     for breach in found.breaches[:_MOST_LINES]:
-        print(f"validate: {breach}", file=sys.stderr)
+        print(f"validate: {printable(str(breach))}", file=sys.stderr)
     if len(found.breaches) > _MOST_LINES:
         print(f"validate: and {len(found.breaches) - _MOST_LINES:,} more", file=sys.stderr)
 

@@ -11,6 +11,8 @@ from tributary_local.settings import Settings
 def environment() -> dict[str, str]:
     """As local-stack/env.sh sets it."""
     return {
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "AWS_REGION": "us-east-1",
         "TRIBUTARY_BUCKET": "lake",

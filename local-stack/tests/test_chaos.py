@@ -8,8 +8,8 @@ import pytest
 
 from tributary_local import foreground
 from tributary_local.__main__ import parser
-from tributary_local.chaos import time_limit
 from tributary_local.failure import Failure
+from tributary_local.runs.chaos import time_limit
 
 
 def test_chaos_runs_for_three_minutes_with_every_fault_unless_told_otherwise() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tributary_local.fault_proxy import FaultProxy
-from tributary_local.faults import Injection, RequestFault
+from tributary_local.faults.proxy import FaultProxy
+from tributary_local.faults.schedule import Injection, RequestFault
 
 PUT = (
     b"PUT /lake/events/o.parquet?x-id=PutObject HTTP/1.1\r\nHost: 127.0.0.1:1\r\nIf-None-Match: *\r\n"

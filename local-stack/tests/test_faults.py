@@ -2,8 +2,8 @@
 
 import pytest
 
-from tributary_local.chaos import FUNCTION_TIMEOUT_SECONDS
-from tributary_local.faults import ProcessFault, RequestFault, RequestFaults, counts, plan
+from tributary_local.faults.schedule import ProcessFault, RequestFault, RequestFaults, counts, plan
+from tributary_local.runs.chaos import FUNCTION_TIMEOUT_SECONDS
 
 LATE_EFFECTS = {RequestFault.EFFECT_AFTER_RESET, RequestFault.EFFECT_AFTER_TIME_OUT}
 

@@ -1,6 +1,6 @@
 """What is counted in the function's log."""
 
-from tributary_local.function_log import count_lines
+from tributary_local.account.function_log import count_lines
 
 LOG = """\
 {"level":"INFO","message":"batch","received":10,"written":7,"duplicates":3,"handed_back":0,"conflicts":2}

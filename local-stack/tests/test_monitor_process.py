@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tributary_local import processes
-from tributary_local.demo import GRAFANA_PROFILE, show_dashboards, warn_if_died
 from tributary_local.emr_metrics import job_metrics
-from tributary_local.localstack import LocalStackContainer
-from tributary_local.monitor import PORT_VARIABLE, Monitor
-from tributary_local.ports import free_port
+from tributary_local.parts import processes
+from tributary_local.parts.localstack import LocalStackContainer
+from tributary_local.parts.monitor import PORT_VARIABLE, Monitor
+from tributary_local.parts.ports import free_port
+from tributary_local.parts.stack import Stack
+from tributary_local.runs.demo import GRAFANA_PROFILE, show_dashboards, warn_if_died
 from tributary_local.settings import Settings
-from tributary_local.stack import Stack
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tributary_local.faults import Planned, ProcessFault
-from tributary_local.process_faults import ProcessFaults
+from tributary_local.faults.process_faults import ProcessFaults
+from tributary_local.faults.schedule import Planned, ProcessFault
 
 # Connects to a port, if it is given one, and waits.
 FUNCTION = "import socket, sys, time; s = [socket.create_connection(('127.0.0.1', int(p))) for p in sys.argv[1:]]; "
@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[ProcessFaults, list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tributary_local.process_faults.VICTIM_AT_WORK_SECONDS", 0)
+    monkeypatch.setattr("tributary_local.faults.process_faults.VICTIM_AT_WORK_SECONDS", 0)
 
 
 def test_a_killed_function_is_gone_and_counted_and_announced(

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tributary_local import processes
+from tributary_local.parts import processes
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Starts a grandchild in a session of its own, as LocalStack does with the Kinesis emulator, and names it.

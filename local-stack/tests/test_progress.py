@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
 
-from tributary_local.progress import (
+from tributary_local.account.progress import (
     Acknowledged,
     Checkpoint,
     acknowledged,

@@ -7,19 +7,26 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moto import mock_aws
 from rich.console import Console
 
-from tributary_local import reconcile as rules
-from tributary_local.recompute import COLUMNS, compare, recompute
-from tributary_local.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
-from tributary_local.verify import show, show_function
+from tributary_local import jobs
+from tributary_local.__main__ import parser
+from tributary_local.account import reconcile as rules
+from tributary_local.account import verify
+from tributary_local.account.recompute import COLUMNS, compare, recompute
+from tributary_local.account.reconcile import Breach, Reconciliation, Unreadable, open_lake, reconcile
+from tributary_local.account.verify import download, show, show_function
+from tributary_local.settings import Settings
 
 SHARD = "shardId-000000000001"
 ARRIVAL = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
@@ -274,6 +281,54 @@ def test_a_torn_ledger_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a b", "a#b", "a?b", "a%20b", "a*b", "a[b]", "a{b,c}", "ü", "-a", "'a'"])
+def test_a_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    found = reconciled(sound_run(), tmp_path / name)
+    assert (found.breaches, found.rows, found.objects) == ([], 10, 2)
+
+
+# A topic's name has up to 249 characters, a stream's 128, a Kinesis sequence number 56.
+LONG_KEYS = (
+    f"events/date=2026-11-22/{'s' * 249}.shardId-000000000001.20261122T1015Z.000000.parquet",
+    f"quarantine/date=2026-11-22/{'s' * 128}.shardId-000000000001.{'1' * 56}-{'2' * 56}.jsonl",
+    "quarantine/date=2026-11-22/!_s.1.0-1.jsonl",
+    "quarantine/date=2026-11-22/S.1.0-1.jsonl",
+    "quarantine/date=2026-11-22/s.1.0-1.jsonl",
+    "events/date=2026-11-22/a b#c?d%20e.parquet",
+    "events/x",
+)
+
+
+def test_objects_are_copied_whatever_they_are_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="lake")
+        for key in LONG_KEYS:
+            s3.put_object(Bucket="lake", Key=key, Body=key.encode(), Metadata={"tributary-received": "1"})
+        copies = download("lake", tmp_path)
+    assert set(copies.keys.values()) == set(copies.metadata) == set(LONG_KEYS)
+    for file, key in copies.keys.items():
+        assert (tmp_path / file).read_text() == key
+        assert file.endswith((".parquet", ".jsonl")) == key.endswith((".parquet", ".jsonl"))
+        assert copies.metadata[key] == {"tributary-received": "1"}
+
+
+def test_a_copy_is_called_by_its_objects_key(tmp_path: Path) -> None:
+    run = sound_run()
+    break_the_audit_rows(run)
+    lake, ledgers, by_file = run.store(tmp_path)
+    keys = {file: f"events/{n}/{'s' * 249}.parquet" for n, file in enumerate(by_file)}
+    metadata = {keys[file]: audit for file, audit in by_file.items()}
+    found = reconcile(open_lake(lake, ledgers, metadata, keys))
+    assert [breach.first for breach in found.breaches] == [[f"events/0/{'s' * 249}.parquet has 5 rows, written 4"]]
+    (lake / next(iter(keys))).write_bytes(b"PAR1 torn")
+    with pytest.raises(Unreadable, match="events/0/sss") as error:
+        open_lake(lake, ledgers, metadata, keys)
+    assert str(tmp_path) not in str(error.value)
+
+
 def report_run(tmp_path: Path) -> tuple[Any, dict[tuple[str, str], list[float]]]:
     """A database with two reported groups and one too small, and the groups' durations."""
     rng = random.Random(5)
@@ -292,7 +347,7 @@ def report_run(tmp_path: Path) -> tuple[Any, dict[tuple[str, str], list[float]]]
 
 
 def write_csv(file: Path, rows: list[list[Any]]) -> Path:
-    with file.open("w", newline="") as out:
+    with file.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([COLUMNS, *rows])
     return file
 
@@ -312,6 +367,82 @@ def test_the_recomputed_report_is_that_of_a_plain_loop(tmp_path: Path) -> None:
     assert [row[3] for row in expected] == [0, 10]
     rows = recompute(database, outlier_scope="group")
     assert list(compare(write_csv(tmp_path / "report.csv", expected), rows)) == []
+
+
+@pytest.mark.parametrize("scope", ["group", "day"])
+def test_the_recomputation_knows_no_unit(tmp_path: Path, scope: str) -> None:
+    rng = random.Random(7)
+    units = [rng.randrange(100) for _ in range(499)] + [5000]
+    reports = {}
+    for unit in (1.0, 5e-324, 1e-320, 1e-200, 1e200, 3e304):
+        run = Run()
+        for number, x in enumerate(units):
+            run.landed(number, f"e{number}", event_duration=x * unit)
+        (row,) = recompute(open_lake(*run.store(tmp_path / str(unit))), outlier_scope=scope)
+        reports[unit] = [*row[2:4], *(Fraction(x) / Fraction(unit) for x in row[4:])]
+    for unit, (*counts, mean, deviation, p95) in reports.items():
+        # A smallest double has no digits to round in: its neighbours are a whole unit away.
+        rounding = max(1e-9, float(Fraction(5e-324) / Fraction(unit)))
+        assert counts == [500, 1]
+        wanted = [float(x) for x in reports[1.0][2:]]
+        assert [float(mean), float(deviation), float(p95)] == pytest.approx(wanted, rel=1e-9, abs=rounding)
+
+
+def test_equal_durations_have_no_outlier_in_the_recomputation(tmp_path: Path) -> None:
+    for duration in (0.0, 5e-324, 1e-320, 0.1, 1.7976931348623157e308):
+        run = Run()
+        for number in range(500):
+            run.landed(number, f"e{number}", event_duration=duration)
+        (row,) = recompute(open_lake(*run.store(tmp_path / str(duration))), outlier_scope="group")
+        assert (row[2:4], row[6]) == ((500, 0), duration)
+        assert row[4] == pytest.approx(duration, rel=1e-12)
+        expected = [["2026-11-22", "meter", 500, 0, duration, 0.0, duration]]
+        assert list(compare(write_csv(tmp_path / "report.csv", expected), [row])) == []
+
+
+def test_a_csv_with_any_device_type_is_read(tmp_path: Path) -> None:
+    types = ["a\rb", "a\r\nb", '"', ",", " ", "ü", "\x1b[2J"]
+    rows = [("2026-11-22", device_type, 500, 0, 1.0, 0.0, 1.0) for device_type in sorted(types)]
+    assert list(compare(write_csv(tmp_path / "report.csv", [list(row) for row in rows]), rows)) == []
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = sound_run()
+    run.landed(99, "\x1b[2J\r\u202e[bold]x[/bold]")
+    run.kept(98, "\x1b]0;owned\x07")
+    found = reconciled(run, tmp_path)
+    verify.name(found.breaches)
+    show(Console(force_terminal=False), found)
+    shown = "".join(capsys.readouterr())
+    assert r"\x1b[2J\r\u202e[bold]x[/bold]" in shown
+    assert not any(c in shown for c in "\x1b\r\x07\u202e")
+
+
+@pytest.mark.parametrize("verb", ["report", "validate", "verify"])
+def test_arguments_reach_the_job(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        jobs.foreground, "run", lambda _, command, *__: commands.append([str(part) for part in command])
+    )
+    monkeypatch.setattr(jobs, "publish_job", lambda *_, **__: None)
+    given = parser().parse_args([verb, "--", "--outlier-scope", "day"])
+    settings = Settings(
+        root=tmp_path,
+        state=tmp_path,
+        out=tmp_path,
+        port=1,
+        region="us-east-1",
+        bucket="lake",
+        stream="s",
+        shards=1,
+        queue="q",
+        broker="kinesis",
+        broker_port=2,
+        environment={},
+    )
+    getattr(jobs, verb)(settings, given.arguments)
+    (command,) = commands
+    assert command[-2:] == ["--outlier-scope", "day"]
 
 
 def test_every_differing_cell_of_the_report_is_found(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from tributary_local import jobs
-from tributary_local.chaos import ChaosOptions, chaos
-from tributary_local.demo import demo
-from tributary_local.end_to_end import end_to_end
+from tributary_local.console import consoles
 from tributary_local.failure import Failure
-from tributary_local.faults import ProcessFault, RequestFault
+from tributary_local.faults.schedule import ProcessFault, RequestFault
+from tributary_local.parts.stack import Stack
+from tributary_local.runs.chaos import ChaosOptions, chaos
+from tributary_local.runs.demo import demo
+from tributary_local.runs.end_to_end import end_to_end
+from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError
-from tributary_local.stack import Stack
-from tributary_local.steps import Steps
 
 ROOT = Path(__file__).resolve().parents[2]
 NEED_THE_STACK = {"produce", "report", "validate", "verify"}
@@ -33,11 +34,14 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="what runs, and how far it is; status 1 when something does not")
     logs = verbs.add_parser("logs", help="print and follow the logs")
     logs.add_argument("--no-follow", action="store_true", help="print their last lines and end")
-    produce = verbs.add_parser("produce", help="send events, with a ledger of what was acknowledged")
-    produce.add_argument("arguments", nargs="*", help="the producer's own, after --")
-    verbs.add_parser("report", help="the Spark report over the lake")
-    verbs.add_parser("validate", help="the Spark check of the lake")
-    verbs.add_parser("verify", help="compare ledgers, lake and report")
+    for verb, help_text in (
+        ("produce", "send events, with a ledger of what was acknowledged"),
+        ("report", "the Spark report over the lake"),
+        ("validate", "the Spark check of the lake"),
+        ("verify", "compare ledgers, lake and report"),
+    ):
+        job = verbs.add_parser(verb, help=help_text)
+        job.add_argument("arguments", nargs="*", help="the job's own, after --")
     demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
     demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
     small = verbs.add_parser("end-to-end", help="the demo's path with few events, under fire, on a stack of its own")
@@ -69,11 +73,11 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
         case "produce":
             jobs.produce(settings, arguments.arguments)
         case "report":
-            jobs.report(settings)
+            jobs.report(settings, arguments.arguments)
         case "validate":
-            jobs.validate(settings)
+            jobs.validate(settings, arguments.arguments)
         case "verify":
-            jobs.verify(settings)
+            jobs.verify(settings, arguments.arguments)
         case "demo":
             demo(settings, console, steps, seed_of(arguments), arguments.started_at)
         case "end-to-end":
@@ -109,7 +113,7 @@ def main() -> int:
     # A terminated run winds down like one that is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = parser().parse_args()
-    console, errors = Console(), Console(stderr=True)
+    console, errors = consoles()
     steps = Steps(console)
     try:
         return run(arguments, Settings.from_environment(ROOT, os.environ), console, steps)

@@ -15,7 +15,7 @@ class Failure(Exception):
 def last_lines(log: Path, count: int = 15) -> str:
     """The end of a log with its path, for `Failure.details`."""
     try:
-        lines = log.read_text(errors="replace").splitlines()[-count:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
     except FileNotFoundError:
         return f"(no {log})"
     return "\n".join([f"The end of {log}:", *(f"  {line}" for line in lines)])

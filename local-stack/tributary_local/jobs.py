@@ -45,17 +45,20 @@ def produce(settings: Settings, arguments: Sequence[str]) -> None:
         raise Failure(f"the producer ended with status {status}")
 
 
-def report(settings: Settings) -> None:
-    """The Spark report, on S3 and as one CSV file in `settings.out`. How it ends is published as a metric."""
+def report(settings: Settings, arguments: Sequence[str] = ()) -> None:
+    """The Spark report, on S3 and as one CSV file in `settings.out`. How it ends is published as a metric.
+
+    `arguments`, here and below, are the job's own.
+    """
     try:
-        _report(settings)
+        _report(settings, arguments)
     except Failure:
         publish_job(settings, succeeded=False)
         raise
     publish_job(settings, succeeded=True)
 
 
-def _report(settings: Settings) -> None:
+def _report(settings: Settings, arguments: Sequence[str]) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     _spark(
         settings,
@@ -66,13 +69,14 @@ def _report(settings: Settings) -> None:
         f"s3a://{settings.bucket}/reports/{REPORT_CSV}",
         "--csv",
         str(settings.out / REPORT_CSV),
+        *arguments,
     )
 
 
-def validate(settings: Settings) -> None:
+def validate(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
     lake = f"s3a://{settings.bucket}"
-    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/")
+    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *arguments)
 
 
 def check_panels(settings: Settings) -> None:
@@ -87,9 +91,10 @@ def check_panels(settings: Settings) -> None:
     )
 
 
-def verify(settings: Settings) -> None:
+def verify(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """Compares the ledgers with the lake, and the report with its recomputation; raises Failure when they differ."""
-    _verify(settings, "--report", settings.out / REPORT_CSV, "--function-log", settings.log / "function.log")
+    log = settings.log / "function.log"
+    _verify(settings, "--report", settings.out / REPORT_CSV, "--function-log", log, *arguments)
 
 
 def account(settings: Settings) -> None:
@@ -103,7 +108,7 @@ def _verify(settings: Settings, *arguments: str | Path) -> None:
         [
             settings.python("lake"),
             "-m",
-            "tributary_local.verify",
+            "tributary_local.account.verify",
             "--bucket",
             settings.bucket,
             "--ledger-dir",

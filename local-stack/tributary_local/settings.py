@@ -1,5 +1,6 @@
 """Where the local stack keeps its things and how its parts reach one another."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,18 @@ BROKERS = ("kinesis", "redpanda")
 
 # Set for every process of a stack, and so for their children: what carries it belongs to the stack.
 STATE_VARIABLE = "TRIBUTARY_STATE"
+
+# All that local-stack/env.sh leaves of AWS's variables. Each of the others could point an SDK off this machine.
+AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SHARED_CREDENTIALS_FILE",
+}
 
 
 class SettingsError(Exception):
@@ -44,13 +57,23 @@ class Settings:
     def from_environment(cls, root: Path, environment: Mapping[str, str]) -> "Settings":
         """The stack that `local-stack/env.sh` describes.
 
-        Raises SettingsError when a variable is missing or the endpoint is not on this machine.
+        Raises SettingsError when a variable is missing, when the endpoint is not on this machine, or when a variable or
+        a file of the user's could still send requests elsewhere.
         """
+
+        through_make = "run this through make, or source local-stack/env.sh first"
+        for name in sorted(environment):
+            if name.startswith("AWS_") and name not in AWS_VARIABLES:
+                raise SettingsError(f"{name} is set, and could send requests off this machine; {through_make}")
 
         def value(name: str) -> str:
             if not environment.get(name):
-                raise SettingsError(f"{name} is not set; run this through make, or source local-stack/env.sh first")
+                raise SettingsError(f"{name} is not set; {through_make}")
             return environment[name]
+
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            if value(name) != os.devnull:
+                raise SettingsError(f"{name} is '{environment[name]}', must be {os.devnull}; {through_make}")
 
         state = root / ".local"
         broker = environment.get("BROKER") or broker_that_is_up(state)
@@ -138,8 +161,6 @@ class Settings:
             "TRIBUTARY_ON_FAILURE_QUEUE": self.queue,
             "BROKER": self.broker,
             "TRIBUTARY_BROKERS": self.brokers,
-            # The event source reads partial responses; the function does not know that by itself.
-            "TRIBUTARY_PARTIAL_RESPONSES": "partition" if self.broker == "redpanda" else "on",
             **additions,
         }
 
@@ -152,7 +173,7 @@ def broker_file(state: Path) -> Path:
 def broker_that_is_up(state: Path) -> str:
     """The broker of the stack that is up; Kinesis when none is."""
     try:
-        return broker_file(state).read_text()
+        return broker_file(state).read_text(encoding="utf-8")
     except FileNotFoundError:
         return BROKERS[0]
 

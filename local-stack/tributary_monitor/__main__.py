@@ -59,7 +59,7 @@ def document(name: str) -> None:
     @ui.page(f"/{name}", title=name, dark=None)
     def show() -> None:
         head()
-        text = (ROOT / name).read_text()
+        text = (ROOT / name).read_text(encoding="utf-8")
         ui.markdown(text, extras=["fenced-code-blocks", "tables", "header-ids"]).classes("document")
 
 

@@ -139,7 +139,7 @@ def load(folder: Path) -> list[Dashboard]:
 def read(file: Path) -> Dashboard:
     """Raises DashboardError when the file cannot be shown."""
     try:
-        return parse(json.loads(file.read_text()))
+        return parse(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise DashboardError(f"{file} is not a dashboard of Grafana: {type(error).__name__}: {error}") from error
     except DashboardError as error:

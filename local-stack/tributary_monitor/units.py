@@ -45,4 +45,5 @@ def show(value: float, unit: str) -> str:
 def javascript() -> str:
     """page.js, which formats on the page as `show` does here, with the tables of this module."""
     tables = f"const SCALES = {json.dumps(SCALES)}; const PREFIXES = {json.dumps(PREFIXES)};"
-    return f"(() => {{ {tables}\n{SCRIPT.read_text()} }})();"
+    script = SCRIPT.read_text(encoding="utf-8")
+    return f"(() => {{ {tables}\n{script} }})();"

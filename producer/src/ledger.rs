@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::batch::Position;
 use crate::generate::Expected;
-use crate::put_records::Position;
 
 /// A ledger that could not be opened or written.
 #[derive(Debug, Error)]

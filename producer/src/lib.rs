@@ -4,9 +4,10 @@
 //! them into a [`sink`], and writes what the sink acknowledged to a [`ledger`]. Comparing the ledger with the lake
 //! tells whether anything went missing.
 //!
-//! [`generate`], [`pace`] and [`put_records`] are pure: time and chance come in as arguments.
+//! [`generate`], [`batch`], [`pace`] and [`put_records`] are pure: time and chance come in as arguments.
 
 pub mod aws;
+pub mod batch;
 pub mod cli;
 pub mod generate;
 pub mod ledger;

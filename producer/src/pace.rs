@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// When a run is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// After that many events.
+    Events(u64),
+    /// After that time.
+    Duration(Duration),
+}
+
 /// A steady rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use crate::run::Limit;
+use crate::pace::Limit;
 use crate::totals::Totals;
 
 /// Time between two lines where there is no terminal.

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::batch::{Batcher, LIMITS, Position};
 use crate::generate::{Expected, Generator, Record, Timeline};
 use crate::ledger::{Ledger, LedgerError};
-use crate::pace::Pace;
+use crate::pace::{Limit, Pace};
 use crate::progress::Progress;
-use crate::put_records::{Batcher, LIMITS, Position};
 use crate::sink::Sink;
 use crate::totals::Totals;
 
@@ -21,15 +21,6 @@ use crate::totals::Totals;
 const LINGER: Duration = Duration::from_millis(100);
 /// Ledger and progress are brought up to date this often.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
-
-/// When a run is over.
-#[derive(Clone, Copy, Debug)]
-pub enum Limit {
-    /// After that many events.
-    Events(u64),
-    /// After that time.
-    Duration(Duration),
-}
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@
 use std::fs;
 
 use events::Reason;
+use producer::batch::Position;
 use producer::generate::{Expected, Kind, Outcome};
 use producer::ledger::Ledger;
-use producer::put_records::Position;
 use uuid::Uuid;
 
 fn write(ledger: &mut Ledger, sequence_number: &str, expected: Expected) {

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
+use producer::batch::{Batcher, LIMITS, Limits, Position};
 use producer::pace::Pace;
-use producer::put_records::{
-    Answer, Batcher, LIMITS, Limits, Position, RetryPolicy, decide, is_retryable,
-};
+use producer::put_records::{Answer, RetryPolicy, decide, is_retryable};
 use proptest::prelude::*;
 
 const POLICY: RetryPolicy = RetryPolicy {

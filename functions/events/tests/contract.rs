@@ -62,6 +62,22 @@ fn an_event_without_value_or_test_is_complete() {
 }
 
 #[test]
+fn an_integer_is_a_number_without_a_fraction() {
+    let read = |version: &str| {
+        let fixture = include_str!("../fixtures/event.v1.json");
+        let text = fixture.replace(
+            "\"schema_version\":1",
+            &format!("\"schema_version\":{version}"),
+        );
+        serde_json::from_str::<Event>(&text).map(|event| event.schema_version)
+    };
+    assert_eq!(read("1.0").unwrap(), 1);
+    for version in ["1.5", "-1", "4294967296", "\"1\"", "null"] {
+        assert!(read(version).is_err(), "{version}");
+    }
+}
+
+#[test]
 fn every_reason_has_a_name_of_its_own_and_is_serialised_by_it() {
     let names: std::collections::BTreeSet<_> =
         Reason::ALL.iter().map(|reason| reason.name()).collect();

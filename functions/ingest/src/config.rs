@@ -234,6 +234,8 @@ mod tests {
 
     #[test]
     fn each_broker_has_its_forms_of_partial_responses() {
+        use PartialResponses::{Off, Partition, SequenceNumber, TopicPartition};
+
         let of = |broker, value| {
             let variables = [
                 LAMBDA,
@@ -243,7 +245,6 @@ mod tests {
             ];
             of_broker(broker, &variables).map(|config| config.partial_responses)
         };
-        use PartialResponses::{Off, Partition, SequenceNumber, TopicPartition};
         assert_eq!(of(Broker::Kinesis, "off"), Ok(Off));
         assert_eq!(of(Broker::Kinesis, "on"), Ok(SequenceNumber));
         assert_eq!(of(Broker::Kafka, "off"), Ok(Off));

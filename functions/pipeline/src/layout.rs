@@ -9,7 +9,10 @@
 //! The row objects of a shard whose records arrived in one cell of the time grid are a log: commit 0, commit 1, and
 //! so on. A name says which place of which log an object has, never when or by whom it was written. Within a shard,
 //! names sort by arrival.
+//!
+//! `<stream>` is the stream's name, with a `!` before it if it begins with `_` or `.`: see [`shown`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -47,6 +50,20 @@ pub const ARRIVALS: RangeInclusive<i64> = 0..=LAST_NAMED_MS - MAX_HORIZON_MS - C
 /// Start of the grid cell that holds an arrival time (both in milliseconds since the Unix epoch).
 pub fn cell_start(arrival_ms: i64) -> i64 {
     arrival_ms.div_euclid(CELL_MS) * CELL_MS
+}
+
+/// What of a stream's or topic's name stands in keys.
+///
+/// Hadoop and what follows it (Spark, Hive, Athena, Trino) pass over files whose name begins with `_` or `.`, and
+/// streams and topics may be called so. `!` is in no name of theirs, and is a safe character of S3 keys
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>). It stands before a `!`, too, so that
+/// every name reads back.
+pub fn shown(stream: &str) -> Cow<'_, str> {
+    if stream.starts_with(['_', '.', '!']) {
+        format!("!{stream}").into()
+    } else {
+        stream.into()
+    }
 }
 
 /// What the name of a row object says.
@@ -88,8 +105,9 @@ impl ObjectName {
         } = self;
         let cell = utc(*cell_start_ms);
         format!(
-            "{under}date={}/{stream}.{shard}.{}.{commit:06}.parquet",
+            "{under}date={}/{}.{shard}.{}.{commit:06}.parquet",
             cell.date(),
+            shown(stream),
             compact(cell)
         )
     }
@@ -114,7 +132,7 @@ impl ObjectName {
         let (commit, cell, shard, stream) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let name = Self {
-            stream: stream.to_owned(),
+            stream: stream.strip_prefix('!').unwrap_or(stream).to_owned(),
             shard: shard.to_owned(),
             cell_start_ms: parse_compact(cell)?,
             commit: commit.parse().ok()?,
@@ -139,8 +157,9 @@ pub fn quarantine_key(
     hash: &str,
 ) -> String {
     format!(
-        "{QUARANTINE}date={}/{stream}.{shard}.{first_position}.{hash}.jsonl",
-        utc(arrival_ms).date()
+        "{QUARANTINE}date={}/{}.{shard}.{first_position}.{hash}.jsonl",
+        utc(arrival_ms).date(),
+        shown(stream)
     )
 }
 
@@ -183,7 +202,7 @@ pub fn day_ranges(
         }
     }
     let range = |(day, (from, to)): (Date, (DateTime, DateTime))| {
-        let prefix = format!("{under}date={day}/{stream}.{shard}.");
+        let prefix = format!("{under}date={day}/{}.{shard}.", shown(stream));
         KeyRange {
             start_after: format!("{prefix}{}", compact(from)),
             // `~` sorts after every character that a key of ours has.
@@ -294,6 +313,32 @@ mod tests {
     }
 
     #[test]
+    fn no_name_in_a_key_begins_like_a_hidden_file() {
+        for stream in ["_events", ".hidden", "_metadata", "..", "._", "_", ".", "!"] {
+            let name = ObjectName {
+                stream: stream.into(),
+                ..name(NOON, 0)
+            };
+            let file = name.events_key().rsplit('/').next().map(str::to_owned);
+            assert_eq!(
+                file.as_deref(),
+                Some(&*format!(
+                    "!{stream}.shardId-000000000003.20261122T1200Z.000000.parquet"
+                ))
+            );
+            assert!(quarantine_key(stream, "1", NOON, "0", "0").contains("/!"));
+            let ranges = day_ranges(EVENTS, stream, &name.shard, &[NOON..=NOON]);
+            assert!(name.events_key().starts_with(&ranges[0].prefix));
+        }
+        for key in [
+            "events/date=2026-11-22/_events.a.20261122T1200Z.000001.parquet",
+            "events/date=2026-11-22/!events.a.20261122T1200Z.000001.parquet",
+        ] {
+            assert_eq!(ObjectName::of_events_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn a_range_across_midnight_is_two_lists() {
         let midnight = NOON + 12 * 3_600_000;
         let ranges = day_ranges(EVENTS, "s", "a", &[midnight - 1..=midnight + 1]);
@@ -341,7 +386,7 @@ mod tests {
 
         #[test]
         fn keys_tell_any_two_partitions_of_any_two_topics_apart(
-            topics in ("[a1.]{1,4}", "[a1.]{1,4}"), partitions in (0_u32..12, 0_u32..12), commits in (0_u32..3, 0_u32..3)
+            topics in ("[a1._!-]{1,4}", "[a1._!-]{1,4}"), partitions in (0_u32..12, 0_u32..12), commits in (0_u32..3, 0_u32..3)
         ) {
             let of = |stream: &str, partition: u32, commit| ObjectName {
                 stream: stream.to_owned(), shard: partition.to_string(), ..name(NOON, commit)

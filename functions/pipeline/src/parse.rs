@@ -3,6 +3,9 @@
 //! A field-by-field visitor instead of a derived one, for three things that a derive cannot do: strings are
 //! borrowed from the payload, unknown fields keep their JSON text, and every broken rule has a reason of its own.
 
+mod event_time;
+mod unreadable;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -77,7 +80,8 @@ pub fn parse(payload: &[u8], arrival_ms: i64) -> Result<Row<'_>, Rejected> {
     if !text.trim_ascii_start().starts_with('{') {
         return Err(not_an_object_or_invalid(text));
     }
-    let fields: Fields = sonic_rs::from_str(text).map_err(|_| invalid_json(text))?;
+    let fields: Fields =
+        sonic_rs::from_str(text).map_err(|error| unreadable::reason(text, error.offset()))?;
     fields.check(arrival_ms)
 }
 
@@ -105,18 +109,6 @@ fn nests_too_deep(text: &str) -> bool {
         }
     }
     false
-}
-
-/// The cold path asks `serde_json`, whose messages name line and column and quote nothing.
-fn invalid_json(text: &str) -> Rejected {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Err(error) => Rejected::new(Reason::InvalidJson, error.to_string()),
-        // Well-formed, and yet not readable: the one way is a number like 1e999.
-        Ok(_) => Rejected::new(
-            Reason::OutOfRange,
-            "a number is larger than a double can hold",
-        ),
-    }
 }
 
 fn not_an_object_or_invalid(text: &str) -> Rejected {
@@ -239,6 +231,9 @@ fn version(field: &Scalar) -> Result<u32, Rejected> {
         Scalar::Unsigned(version) if version == u64::from(SCHEMA_VERSION) => Ok(SCHEMA_VERSION),
         Scalar::Unsigned(version) => Err(unsupported(&version)),
         Scalar::Signed(version) => Err(unsupported(&version)),
+        // An integer is a number without a fraction, as JSON Schema has it: some languages write 1 as 1.0.
+        Scalar::Float(1.0) => Ok(SCHEMA_VERSION),
+        Scalar::Float(version) if version.fract() == 0.0 => Err(unsupported(&version)),
         _ => Err(wrong_type("schema_version", "an integer")),
     }
 }
@@ -266,7 +261,8 @@ fn text<'p>(name: &str, field: Scalar<'p>, max_bytes: usize) -> Result<Cow<'p, s
 )]
 fn number(name: &str, field: &Scalar) -> Result<f64, Rejected> {
     match *field {
-        Scalar::Float(number) => Ok(number),
+        // One zero: -0.0 + 0.0 is 0.0. sonic-rs drops the sign of -0.0, and keeps that of -1e-400.
+        Scalar::Float(number) => Ok(number + 0.0),
         Scalar::Unsigned(number) => Ok(number as f64),
         Scalar::Signed(number) => Ok(number as f64),
         _ => Err(wrong_type(name, "a number")),
@@ -288,15 +284,9 @@ fn event_time(field: Scalar, arrival_ms: i64) -> Result<i64, Rejected> {
     let Scalar::Text(text) = field else {
         return Err(wrong_type("event_time", "a string"));
     };
-    let invalid =
-        |detail: &str| Rejected::new(Reason::InvalidEventTime, format!("event_time {detail}"));
-    if !has_rfc3339_shape(text.as_bytes()) {
-        return Err(invalid("is not an RFC 3339 date and time with an offset"));
-    }
-    let event_time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| invalid("is not a date and time of the calendar"))?;
-    let event_time_us = event_time.as_microsecond();
+    let event_time_us = event_time::micros(&text).map_err(|detail| {
+        Rejected::new(Reason::InvalidEventTime, format!("event_time {detail}"))
+    })?;
     if event_time_us < MIN_EVENT_TIME_US {
         return Err(Rejected::new(
             Reason::EventTimeOutOfRange,
@@ -310,36 +300,6 @@ fn event_time(field: Scalar, arrival_ms: i64) -> Result<i64, Rejected> {
         ));
     }
     Ok(event_time_us)
-}
-
-/// The punctuation of RFC 3339 section 5.6. jiff checks the digits; alone, it would also accept other ISO 8601
-/// forms, and readers in other languages would not.
-fn has_rfc3339_shape(text: &[u8]) -> bool {
-    let offset = match text {
-        [.., b'Z' | b'z'] => 1,
-        [.., b'+' | b'-', _, _, b':', _, _] => 6,
-        _ => return false,
-    };
-    let local = &text[..text.len() - offset];
-    local.len() >= 19
-        && matches!(
-            (
-                local[4],
-                local[7],
-                local[10],
-                local[13],
-                local[16],
-                local.get(19)
-            ),
-            (
-                b'-',
-                b'-',
-                b'T' | b't' | b' ',
-                b':',
-                b':',
-                None | Some(b'.')
-            )
-        )
 }
 
 /// A JSON value as far as the contract cares: its fields are scalars.

@@ -172,16 +172,28 @@ fn every_broken_rule_has_its_reason_and_a_detail_that_names_the_field() {
             "event_duration is -0.5, below 0",
         ),
         (
+            "schema_version",
+            Some("2.0"),
+            Reason::UnsupportedSchemaVersion,
+            "schema_version is 2, this pipeline reads 1",
+        ),
+        (
+            "schema_version",
+            Some("18446744073709551616"),
+            Reason::UnsupportedSchemaVersion,
+            "schema_version is 18446744073709552000, this pipeline reads 1",
+        ),
+        (
             "event_duration",
             Some("1e999"),
             Reason::OutOfRange,
-            "a number is larger than a double can hold",
+            "event_duration is larger than a double can hold",
         ),
         (
             "value",
             Some("-1e999"),
             Reason::OutOfRange,
-            "a number is larger than a double can hold",
+            "value is larger than a double can hold",
         ),
         (
             "event_time",
@@ -216,6 +228,96 @@ fn nan_and_infinity_are_not_json() {
     for json in ["NaN", "Infinity", "-Infinity", "+1", ".5", "01", "0x1"] {
         let text = event_with("event_duration", Some(json));
         assert_eq!(rejected(text.as_bytes()).0, Reason::InvalidJson, "{text}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_invalid_json_and_no_number() {
+    for half in [
+        r"\ud83d",
+        r"\ude00",
+        r"\ude00\ud83d",
+        r"\ud83d\u0041",
+        r"a\uD83Dz",
+    ] {
+        for field in [
+            "event_id",
+            "device_id",
+            "device_type",
+            "event_time",
+            "value",
+            "test",
+        ] {
+            let text = event_with(field, Some(&format!("\"{half}\"")));
+            let (reason, detail) = rejected(text.as_bytes());
+            assert_eq!(reason, Reason::InvalidJson, "{text}");
+            assert!(detail.starts_with(field), "{detail}");
+        }
+        let text = event_with(half, Some("1"));
+        assert_eq!(rejected(text.as_bytes()).0, Reason::InvalidJson, "{text}");
+        // A value that nobody reads is kept as it is: the grammar of JSON allows it.
+        assert!(
+            accepted(&event_with("note", Some(&format!("\"{half}\""))))
+                .attributes
+                .is_some()
+        );
+    }
+    assert_eq!(
+        accepted(&event_with("device_id", Some(r#""\ud83d\ude00""#))).device_id,
+        "\u{1F600}"
+    );
+}
+
+#[test]
+fn the_first_thing_seen_is_the_reason_and_nothing_is_guessed() {
+    for (field, json, reason) in [
+        ("value", r#"1e999,"value":1"#, Reason::OutOfRange),
+        ("value", r#"1e999,"event_id2":"\ud83d""#, Reason::OutOfRange),
+        ("value", r#"1e999,"\ud83d":1"#, Reason::InvalidJson),
+        ("note", "[1e999,-1e999]", Reason::MissingField),
+        ("value", "[1e999]", Reason::WrongType),
+        ("value", "{\"a\":\"\\ud83d\"}", Reason::WrongType),
+    ] {
+        let text = event_with(field, Some(json));
+        let text = if field == "note" {
+            text.replace("\"event_id\":\"e-1\",", "")
+        } else {
+            text
+        };
+        assert_eq!(rejected(text.as_bytes()).0, reason, "{text}");
+    }
+}
+
+#[test]
+fn an_integer_is_a_number_without_a_fraction() {
+    for json in ["1", "1.0", "1e0", "10e-1", "1.000"] {
+        assert_eq!(
+            accepted(&event_with("schema_version", Some(json))).schema_version,
+            1,
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn numbers_are_the_nearest_double_and_there_is_one_zero() {
+    for (json, value) in [
+        ("1e-400", 0.0),
+        ("-1e-400", 0.0),
+        ("-0", 0.0),
+        ("-0.0", 0.0),
+        ("-0e9", 0.0),
+        ("9007199254740993", 9_007_199_254_740_992.0),
+        ("5e-324", 5e-324),
+        ("-1.7976931348623157e308", f64::MIN),
+    ] {
+        let event = event_with("value", Some(json));
+        let read = accepted(&event).value.map(f64::to_bits);
+        assert_eq!(read, Some(value.to_bits()), "{json}");
+    }
+    for json in ["-0", "-0.0", "-1e-400"] {
+        let event = event_with("event_duration", Some(json));
+        assert_eq!(accepted(&event).event_duration.to_bits(), 0, "{json}");
     }
 }
 
@@ -344,8 +446,20 @@ fn event_times_are_read_in_any_offset_to_the_microsecond() {
         ("2026-11-22T11:58:59.123456789Z", 1_795_348_739_123_456),
         ("2026-11-23T12:00:00Z", 1_795_435_200_000_000),
         ("2000-01-01T00:00:00Z", 946_684_800_000_000),
+        // Below the microsecond is cut off, however long it is.
+        ("2026-11-22T11:59:00.1Z", 1_795_348_740_100_000),
+        ("2026-11-22T11:59:00.1234569999Z", 1_795_348_740_123_456),
+        (
+            "2026-11-22T11:59:00.0000009999999999999999999999999999z",
+            1_795_348_740_000_000,
+        ),
         // A leap second counts as the second before it: Unix time has no other place for it.
         ("2016-12-31T23:59:60Z", 1_483_228_799_000_000),
+        ("2016-12-31T23:59:60.25Z", 1_483_228_799_250_000),
+        ("2017-01-01T05:44:60+05:45", 1_483_228_799_000_000),
+        ("2016-12-31T15:59:60-08:00", 1_483_228_799_000_000),
+        ("2024-02-29T23:59:59+23:59", 1_709_164_859_000_000),
+        ("2024-02-28T00:00:00-23:59", 1_709_164_740_000_000),
     ] {
         let event = event_with("event_time", Some(&format!("\"{text}\"")));
         assert_eq!(accepted(&event).event_time_us, us, "{text}");
@@ -354,30 +468,83 @@ fn event_times_are_read_in_any_offset_to_the_microsecond() {
 
 #[test]
 fn event_times_that_are_not_rfc_3339_are_rejected() {
+    const FORM: &str = "is not an RFC 3339 date and time with an offset";
+    const DAY: &str = "is not on a day of the calendar";
+    const TIME: &str = "is not at a time of the day";
+    const LEAP: &str = "is at a leap second other than 23:59:60 UTC";
+    const OFFSET: &str = "has an offset beyond 23:59";
+    for (text, detail) in [
+        ("", FORM),
+        ("yesterday", FORM),
+        ("2026-11-22", FORM),
+        ("2026-11-22T11:59:00", FORM),
+        ("2026-11-22T11:59Z", FORM),
+        ("20261122T115900Z", FORM),
+        ("2026-11-22T11:59:00+01", FORM),
+        ("2026-11-22T11:59:00+0100", FORM),
+        ("2026-11-22T11:59:00+1:00", FORM),
+        ("2026-11-22T11:59:00\u{2212}01:00", FORM),
+        ("2026-11-22T11:59:00Z[UTC]", FORM),
+        ("2026-11-22T11:59:00ZZ", FORM),
+        ("2026-11-22T11:59:00,5Z", FORM),
+        ("2026-11-22T11:59:00.Z", FORM),
+        ("2026-11-22T11:59:00.5.5Z", FORM),
+        ("2026-11-22T11:59:00. 5Z", FORM),
+        ("2026-11-22_11:59:00Z", FORM),
+        ("2026-11-22  11:59:00Z", FORM),
+        (" 2026-11-22T11:59:00Z", FORM),
+        ("2026-11-22T11:59:00Z ", FORM),
+        ("2026-11-22T+1:59:00Z", FORM),
+        ("2026-11-22T11:59:-1Z", FORM),
+        ("+002026-11-22T11:59:00Z", FORM),
+        ("-026-11-22T11:59:00Z", FORM),
+        ("12026-11-22T11:59:00Z", FORM),
+        ("\u{0662}026-11-22T11:59:00Z", FORM),
+        ("2026-1\u{0661}-22T11:59:00Z", FORM),
+        ("Z", FORM),
+        ("é026-11-22T11:59:00Z", FORM),
+        ("2026-02-29T00:00:00Z", DAY),
+        ("2100-02-29T00:00:00Z", DAY),
+        ("2026-13-01T00:00:00Z", DAY),
+        ("2026-00-10T00:00:00Z", DAY),
+        ("2026-11-00T00:00:00Z", DAY),
+        ("2026-11-31T00:00:00Z", DAY),
+        ("2026-11-22T24:00:00Z", TIME),
+        ("2026-11-22T23:60:00Z", TIME),
+        ("2026-11-22T11:59:61Z", TIME),
+        ("2026-11-22T11:59:60Z", LEAP),
+        ("2026-11-22T23:58:60Z", LEAP),
+        ("2026-11-22T23:59:60+01:00", LEAP),
+        ("2026-11-22T22:59:60+00:30", LEAP),
+        ("2026-11-22T11:59:00+24:00", OFFSET),
+        ("2026-11-22T11:59:00-25:59", OFFSET),
+        ("2026-11-22T11:59:00+01:60", OFFSET),
+    ] {
+        let event = event_with("event_time", Some(&format!("\"{text}\"")));
+        assert_eq!(
+            rejected(event.as_bytes()),
+            (Reason::InvalidEventTime, format!("event_time {detail}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn event_times_of_the_calendar_that_are_too_early_or_late_are_out_of_range() {
     for text in [
-        "",
-        "yesterday",
-        "2026-11-22",
-        "2026-11-22T11:59:00",
-        "2026-11-22T11:59Z",
-        "20261122T115900Z",
-        "2026-11-22T11:59:00+01",
-        "2026-11-22T11:59:00+0100",
-        "2026-11-22T11:59:00Z[UTC]",
-        "2026-11-22T11:59:00,5Z",
-        "2026-11-22T11:59:61Z",
-        "2026-11-22T24:00:00Z",
-        "2026-02-29T00:00:00Z",
-        "2026-13-01T00:00:00Z",
-        "2026-11-22T11:59:00+25:99",
-        "+002026-11-22T11:59:00Z",
-        "Z",
-        "é026-11-22T11:59:00Z",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:60Z",
+        "9999-12-31T23:59:59.999999999-23:59",
+        "0000-01-01T00:00:00Z",
+        "0000-01-01T00:00:00+23:59",
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:60Z",
+        "1999-12-31T23:59:59.999999999Z",
     ] {
         let event = event_with("event_time", Some(&format!("\"{text}\"")));
         assert_eq!(
             rejected(event.as_bytes()).0,
-            Reason::InvalidEventTime,
+            Reason::EventTimeOutOfRange,
             "{text}"
         );
     }
@@ -438,6 +605,39 @@ proptest! {
         prop_assert_eq!(row.attributes, None);
         let time: jiff::Timestamp = event.event_time.parse().expect("a time");
         prop_assert_eq!(row.event_time_us, time.as_microsecond());
+    }
+
+    #[test]
+    fn a_number_is_read_as_the_double_that_is_nearest(
+        text in r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?"
+    ) {
+        let event = event_with("value", Some(&text));
+        let nearest: f64 = text.parse().expect("a number");
+        match parse(event.as_bytes(), ARRIVAL_MS) {
+            Ok(row) => prop_assert_eq!(row.value.map(f64::to_bits), Some((nearest + 0.0).to_bits()), "{}", text),
+            Err(rejected) => {
+                prop_assert_eq!(rejected.reason, Reason::OutOfRange);
+                prop_assert!(nearest.is_infinite(), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_time_is_read_as_jiff_reads_it(
+        us in MIN_EVENT_TIME_US..ARRIVAL_MS * 1000, minutes in -1439_i32..=1439, digits in 0_usize..=9, more in "[0-9]{0,30}"
+    ) {
+        let time = jiff::Timestamp::from_microsecond(us).expect("in range");
+        let offset = jiff::tz::Offset::from_seconds(minutes * 60).expect("in range");
+        let fraction = format!("{:06}000", us.rem_euclid(1_000_000));
+        let fraction = if digits == 0 { String::new() } else { format!(".{}{}", &fraction[..digits], if digits == 9 { &*more } else { "" }) };
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / 60, minutes.abs() % 60);
+        let text = format!(
+            "{}{fraction}{sign}{hours:02}:{minutes:02}", offset.to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S")
+        );
+        let event = event_with("event_time", Some(&format!("\"{text}\"")));
+        let scale = 10_i64.pow(u32::try_from(6_usize.saturating_sub(digits)).expect("small"));
+        prop_assert_eq!(accepted(&event).event_time_us, us.div_euclid(scale) * scale, "{}", text);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A rollup is a function of its row object and the lateness bound, to the byte: made from the rows while they are at
 //! hand, or from the object when a later delivery finds that it has none. Rows of different rollups merge by their key
-//! (counts and sums add up), so an event that comes late is one more part of its minute and is never dropped.
+//! (counts and sums add up), so an event that comes late is one more part of its minute and is never dropped. A sum
+//! beyond a double is infinite, or NaN: it says that there is no such number, and readers must ask.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

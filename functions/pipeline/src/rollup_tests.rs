@@ -86,6 +86,27 @@ fn a_minute_before_the_epoch_begins_at_its_own_start() {
 }
 
 #[test]
+fn a_sum_beyond_a_double_is_not_finite_and_its_range_holds() {
+    let noon_us = NOON * 1000;
+    let events = [
+        event(noon_us, "a", Some(1.7e308)),
+        event(noon_us, "a", Some(1.7e308)),
+        event(noon_us, "b", Some(-1.7e308)),
+        event(noon_us, "b", Some(-1.7e308)),
+    ];
+    let rollup = of_events(events.into_iter(), LATENESS, 7).expect("encoded");
+    let shown = |number: f64| number.to_string();
+    let lines = printed(rollup.body);
+    let cells: Vec<Vec<&str>> = lines
+        .lines()
+        .map(|line| line.split(' ').collect())
+        .collect();
+    let (most, least) = (shown(1.7e308), shown(-1.7e308));
+    assert_eq!(cells[0][5..8], ["inf", &*most, &*most]);
+    assert_eq!(cells[1][5..8], ["-inf", &*least, &*least]);
+}
+
+#[test]
 fn late_is_older_than_arrival_by_more_than_the_bound() {
     let bound_us = NOON * 1000 - LATENESS.bound_ms * 1000;
     assert!(!LATENESS.is_late(bound_us, NOON));

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
-use event_source::mapping::Parameters;
-use event_source::on_failure::Destination;
-use event_source::redrive::Address;
+use event_source::kinesis::redrive::Address;
+use event_source::mapping::on_failure::Destination;
+use event_source::mapping::parameters::Parameters;
 
 /// Lambda's event source mappings for Kinesis and Kafka, and the Runtime API behind them, on one machine.
 #[derive(Parser)]

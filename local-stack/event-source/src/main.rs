@@ -5,24 +5,24 @@ mod cli;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use aws_smithy_http_client::tls;
 use clap::Parser as _;
-use event_source::checkpoint::{CheckpointStore, StateDirectory};
-use event_source::environment::{FunctionLog, FunctionSettings};
-use event_source::function::Function;
 use event_source::kafka;
 use event_source::kafka::envelope::Envelope;
 use event_source::kafka::poller::PartialRetry;
-use event_source::kinesis::Stream;
-use event_source::mapping::{Mapping, StartingPosition};
-use event_source::metrics::Metrics;
-use event_source::on_failure::OnFailure;
-use event_source::reaper::{Reaper, reap};
-use event_source::redrive::Redrive;
-use event_source::run::{EventSource, run};
+use event_source::kinesis;
+use event_source::kinesis::reader::Stream;
+use event_source::kinesis::redrive::Redrive;
+use event_source::lambda::environment::{FunctionLog, FunctionSettings};
+use event_source::lambda::reaper::{Reaper, reap};
+use event_source::mapping::checkpoint::{CheckpointStore, StateDirectory};
+use event_source::mapping::delivery::Delivery;
+use event_source::mapping::on_failure::OnFailure;
+use event_source::mapping::parameters::{Mapping, StartingPosition};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -96,30 +96,39 @@ async fn start(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let stream = arguments.stream.as_deref().context("no --stream")?;
     let stream = Stream::find(client, stream, endpoint).await?;
     let checkpoints = state.load(&stream.name, stream.created)?;
-    let source = EventSource {
-        mapping,
+    let source = kinesis::source::EventSource {
         stream,
         role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", settings.name),
-        metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
-        function: Function::new(settings),
-        on_failure: on_failure(&arguments, &config, &checkpoints).await?,
-        checkpoints,
+        delivery: delivery(
+            &arguments,
+            mapping,
+            settings,
+            kinesis::answer::PARTIAL_RESPONSES,
+            &config,
+            checkpoints,
+        )
+        .await?,
         region,
     };
-    run(source, cloudwatch, stop_signal()?).await?;
+    kinesis::run::run(source, cloudwatch, stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn on_failure(
+async fn delivery(
     arguments: &RunArguments,
+    mapping: Mapping,
+    settings: FunctionSettings,
+    form: &str,
     config: &aws_config::SdkConfig,
-    checkpoints: &CheckpointStore,
-) -> anyhow::Result<Option<OnFailure>> {
-    let Some(destination) = &arguments.on_failure_destination else {
-        return Ok(None);
+    checkpoints: CheckpointStore,
+) -> anyhow::Result<Arc<Delivery>> {
+    let uuid = checkpoints.current().uuid;
+    let on_failure = match &arguments.on_failure_destination {
+        Some(destination) => Some(OnFailure::find(destination, config, uuid).await?),
+        None => None,
     };
-    let mapping = checkpoints.current().uuid;
-    Ok(Some(OnFailure::find(destination, config, mapping).await?))
+    let delivery = Delivery::new(mapping, settings, form, on_failure, checkpoints);
+    Ok(Arc::new(delivery))
 }
 
 /// "When you configure both infinite retries and an on-failure destination, Lambda automatically applies a maximum of
@@ -132,7 +141,7 @@ async fn of_topic(
     state: StateDirectory,
     settings: FunctionSettings,
     config: &aws_config::SdkConfig,
-) -> anyhow::Result<kafka::run::EventSource> {
+) -> anyhow::Result<kafka::source::EventSource> {
     if mapping.parallelization_factor != 1 {
         bail!("ParallelizationFactor is of streams only: a topic has --pollers");
     }
@@ -148,8 +157,7 @@ async fn of_topic(
     let BrokerArguments { brokers, property } = &arguments.brokers;
     // A topic made anew under the same name has a group without offsets.
     let checkpoints = state.load(topic, 0)?;
-    Ok(kafka::run::EventSource {
-        mapping,
+    Ok(kafka::source::EventSource {
         partial_retry: if arguments.retry_only_reported {
             PartialRetry::OnlyReported
         } else {
@@ -159,11 +167,16 @@ async fn of_topic(
         brokers: brokers.clone(),
         consumer_group: arguments.consumer_group.clone(),
         pollers: arguments.pollers.into(),
-        metrics: Metrics::new(&settings.name, &checkpoints.current().uuid.to_string()),
-        function: Function::new(settings),
-        on_failure: on_failure(arguments, config, &checkpoints).await?,
-        checkpoints,
         envelope: Envelope::new(topic, brokers),
+        delivery: delivery(
+            arguments,
+            mapping,
+            settings,
+            kafka::answer::PARTIAL_RESPONSES,
+            config,
+            checkpoints,
+        )
+        .await?,
     })
 }
 
@@ -179,7 +192,7 @@ async fn provision(arguments: TopicArguments) -> anyhow::Result<ExitCode> {
 async fn redrive(arguments: RedriveArguments) -> anyhow::Result<ExitCode> {
     let config = aws_configuration().await;
     let settings = function_settings(&arguments.function, &region(&config)?, Path::new("."))?;
-    let redrive = Redrive::new(Function::new(settings), &config, arguments.remove);
+    let redrive = Redrive::new(settings, &config, arguments.remove);
     let totals = redrive.run(&arguments.objects, &stop_signal()?).await;
     Ok(if totals.is_success() {
         ExitCode::SUCCESS

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use event_source::environment::{FunctionLog, FunctionSettings, InvocationEnd};
-use event_source::function::Function;
-use event_source::shard::MAXIMUM_PAYLOAD_BYTES;
+use event_source::lambda::MAXIMUM_PAYLOAD_BYTES;
+use event_source::lambda::environment::{FunctionLog, FunctionSettings, InvocationEnd};
+use event_source::lambda::function::Function;
 use serde_json::Value;
 use uuid::Uuid;
 

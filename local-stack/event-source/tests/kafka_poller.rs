@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use event_source::kafka::answer::Answer;
-use event_source::kafka::envelope::{Envelope, Message, Record, TimestampType};
+use event_source::kafka::envelope::Envelope;
 use event_source::kafka::poller::{Action, Batch, Outcome, PartialRetry, Poller};
-use event_source::mapping::{Mapping, Parameters};
-use event_source::record::Millis;
-use event_source::shard::MAXIMUM_PAYLOAD_BYTES;
+use event_source::kafka::record::{Message, Record, TimestampType};
+use event_source::lambda::MAXIMUM_PAYLOAD_BYTES;
+use event_source::mapping::parameters::{Mapping, Parameters};
+use event_source::mapping::position::Millis;
 use proptest::prelude::*;
 
 const SUCCESS: Outcome = Outcome::Answered(Answer::Success);
@@ -360,7 +361,7 @@ proptest! {
                             Outcome::Answered(Answer::Partial(failures))
                         }
                     };
-                    let left = outcome.failed_records(batch.records(), retry);
+                    let left = outcome.failed_records(batch.records(), |failures, record| retry.is_left(failures, record));
                     let mut done = 0;
                     for record in batch.records() {
                         let retried = match &outcome {

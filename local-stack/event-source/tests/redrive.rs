@@ -10,10 +10,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
-use event_source::envelope::Envelope;
-use event_source::invocation_record::{Discarded, GivenUpBatch as _};
-use event_source::record::{Record, SequenceNumber};
-use event_source::shard::Condition;
+use event_source::kinesis::envelope::Envelope;
+use event_source::kinesis::given_up::Batch;
+use event_source::kinesis::record::Record;
+use event_source::mapping::given_up::Condition;
+use event_source::mapping::given_up::GivenUp;
+use event_source::mapping::position::Position;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -61,25 +63,27 @@ async fn s3(State(objects): State<Objects>, method: Method, uri: Uri) -> (Status
 /// The document for records at these positions of a shard.
 fn given_up(shard: &str, numbers: &[u64]) -> String {
     let record = |number: &u64| Record {
-        sequence_number: SequenceNumber::from(*number),
+        sequence_number: Position::from(*number),
         partition_key: "key".into(),
         data: bytes::Bytes::from_static(b"{}"),
         arrival: 0,
         payload_bytes: 0,
     };
     let records: Vec<Record> = numbers.iter().map(record).collect();
-    let discarded = Discarded {
+    let given_up = GivenUp {
         request_id: Uuid::nil(),
         function_arn: "function",
-        stream_arn: "stream",
-        shard,
-        records: &records,
+        batch: Batch {
+            stream_arn: "stream",
+            shard,
+            records: &records,
+        },
         condition: Condition::RetryAttemptsExhausted,
         invocations: 1,
         at: 0,
     };
     let payload = Envelope::new(shard, "stream", "us-east-1", "role").payload(&records);
-    discarded.invocation_record(Some(&String::from_utf8(payload).expect("UTF-8")))
+    given_up.invocation_record(Some(&String::from_utf8(payload).expect("UTF-8")))
 }
 
 struct Bench {

@@ -3,10 +3,12 @@
 mod common;
 
 use common::{SUCCESS, failed, from, numbers, record};
-use event_source::envelope::EMPTY_PAYLOAD_BYTES;
-use event_source::mapping::{Mapping, Parameters};
-use event_source::record::{Millis, Record, SequenceNumber};
-use event_source::shard::{Action, Batch, MAXIMUM_PAYLOAD_BYTES, Outcome, Shard};
+use event_source::kinesis::envelope::EMPTY_PAYLOAD_BYTES;
+use event_source::kinesis::record::Record;
+use event_source::kinesis::shard::{Action, Batch, Outcome, Shard};
+use event_source::lambda::MAXIMUM_PAYLOAD_BYTES;
+use event_source::mapping::parameters::{Mapping, Parameters};
+use event_source::mapping::position::{Millis, Position};
 
 fn mapping(change: impl FnOnce(&mut Parameters)) -> Mapping {
     let mut parameters = Parameters::default();
@@ -300,7 +302,7 @@ fn a_closed_shard_flushes_what_waits_and_finishes() {
 
 #[test]
 fn records_up_to_the_checkpoint_or_pushed_before_are_passed_over() {
-    let mut shard = Shard::new(mapping(|_| {}), Some(SequenceNumber::from(5)));
+    let mut shard = Shard::new(mapping(|_| {}), Some(Position::from(5)));
     shard.push(0, records(4..8));
     shard.push(0, records(6..9));
     let Some(Action::Invoke { batch, .. }) = shard.poll(0) else {

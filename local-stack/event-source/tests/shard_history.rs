@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::{SUCCESS, failed, from, numbers, record};
-use event_source::mapping::{Mapping, Parameters};
-use event_source::record::{Millis, Record};
-use event_source::shard::{Action, Batch, Condition, Outcome, Shard};
+use event_source::kinesis::record::Record;
+use event_source::kinesis::shard::{Action, Batch, Outcome, Shard};
+use event_source::mapping::given_up::Condition;
+use event_source::mapping::parameters::{Mapping, Parameters};
+use event_source::mapping::position::Millis;
 use proptest::prelude::*;
 
 /// What one step of a random history does.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use event_source::kafka::answer::{self, Answer};
-use event_source::kafka::envelope::{Envelope, Message, Record, TimestampType};
+use event_source::kafka::envelope::Envelope;
 use event_source::kafka::poller::{Action, Batch, Outcome, PartialRetry, Poller};
-use event_source::mapping::{Mapping, StartingPosition};
+use event_source::kafka::record::{Message, Record, TimestampType};
+use event_source::mapping::parameters::{Mapping, StartingPosition};
 use ingest::config::PartialResponses;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -288,8 +289,7 @@ impl<'w> Group<'w> {
                         world.trace.say(say);
                         world.tell_given_up(condition);
                         let records = batch.records().iter();
-                        self.stream
-                            .pass_over_all(records.map(|record| position(record)));
+                        self.stream.pass_over_all(records.map(position));
                         given_up.push(batch);
                         self.pollers[index].handed_over(now);
                     }
@@ -348,7 +348,7 @@ impl<'w> Group<'w> {
             self.world.tally.count_if(partial, Kind::PartialAnswer);
             let records = end.batch.records().iter();
             let done = records.filter(|record| self.is_said_to_be_done(record, answer));
-            invariants::are_done(self.world, self.stream, done.map(|record| position(record)))?;
+            invariants::are_done(self.world, self.stream, done.map(position))?;
         }
         self.pollers[end.poller].answered(self.world.now_ms(), &end.outcome);
         Ok(())
@@ -435,7 +435,7 @@ async fn redrive(world: &World, stream: &Stream, given_up: Vec<Batch>) -> Result
             }
         }
         let positions = batch.records().iter();
-        invariants::are_done(world, stream, positions.map(|record| position(record)))?;
+        invariants::are_done(world, stream, positions.map(position))?;
     }
     Ok(())
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use event_source::answer::Answer;
-use event_source::lineage::{Lineage, Start};
-use event_source::mapping::{Mapping, StartingPosition};
-use event_source::record::SequenceNumber;
-use event_source::shard::{Action, Batch, Outcome, Shard};
+use event_source::kinesis::answer::Answer;
+use event_source::kinesis::lineage::Lineage;
+use event_source::kinesis::shard::{Action, Batch, Outcome, Shard};
+use event_source::mapping::parameters::{Mapping, StartingPosition};
+use event_source::mapping::position::{Position, Start};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
@@ -54,7 +54,7 @@ struct Source<'w> {
     function: Function,
     lineage: Lineage,
     reading: BTreeMap<String, Reading>,
-    checkpoints: BTreeMap<String, SequenceNumber>,
+    checkpoints: BTreeMap<String, Position>,
     starts: BTreeMap<String, Start>,
     finished: Vec<String>,
     generation: u32,
@@ -256,7 +256,7 @@ impl<'w> Source<'w> {
         ));
         let from = match &end.outcome {
             Outcome::Answered(Answer::Success) => Some(None),
-            Outcome::Answered(Answer::PartialFrom(from)) => Some(Some(from)),
+            Outcome::Answered(Answer::Partial(from)) => Some(Some(from)),
             _ => None,
         };
         if let Some(from) = from {
@@ -333,7 +333,7 @@ fn invoke(
 
 fn outcome(body: Result<Vec<u8>, &'static str>, report: bool, batch: &Batch) -> Outcome {
     Outcome::Answered(match body {
-        Ok(body) => event_source::answer::read(&body, report, batch.records()),
+        Ok(body) => event_source::kinesis::answer::read(&body, report, batch.records()),
         Err(reason) => Answer::Failed(reason.into()),
     })
 }

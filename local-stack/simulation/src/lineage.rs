@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use event_source::lineage::ListedShard;
+use event_source::kinesis::lineage::ListedShard;
 use ingest::error::LineageError;
 use ingest::lineage::{Lineage, Relatives};
 

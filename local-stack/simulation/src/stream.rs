@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use event_source::envelope::Envelope;
-use event_source::lineage::ListedShard;
-use event_source::record::{Record, SequenceNumber};
+use event_source::kinesis::envelope::Envelope;
+use event_source::kinesis::lineage::ListedShard;
+use event_source::kinesis::record::Record;
+use event_source::mapping::position::Position;
 use pipeline::rollup::Lateness;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -395,7 +396,7 @@ impl<'r> Writer<'r> {
     fn put(&mut self, key: usize, data: &Bytes, arrival_ms: i64, parts: Vec<Part>) {
         let id = self.shard_of[key].clone();
         let key = format!("k{key}");
-        let sequence_number = SequenceNumber::from(self.last_number);
+        let sequence_number = Position::from(self.last_number);
         let payload_bytes =
             envelope(&id).record_bytes(sequence_number.as_str(), &key, data.len(), arrival_ms);
         let poison = self.scenario.poison && self.rng.random_bool(0.02);

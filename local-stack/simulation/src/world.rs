@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use event_source::mapping::{Mapping, StartingPosition};
-use event_source::shard::Condition;
+use event_source::mapping::given_up::Condition;
+use event_source::mapping::parameters::{Mapping, StartingPosition};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;

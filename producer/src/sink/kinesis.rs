@@ -16,8 +16,9 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 
 use crate::aws::{endpoint, root_cause};
+use crate::batch::Position;
 use crate::generate::{Expected, Record};
-use crate::put_records::{Answer, Position, RetryPolicy, decide, is_retryable};
+use crate::put_records::{Answer, RetryPolicy, decide, is_retryable};
 use crate::totals::Totals;
 
 /// A request without an answer for this long counts as failed. Long, because an emulator short of CPU stores all the

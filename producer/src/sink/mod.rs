@@ -4,8 +4,8 @@ pub mod kinesis;
 pub mod redpanda;
 pub mod stdout;
 
+use crate::batch::Position;
 use crate::generate::{Expected, Record};
-use crate::put_records::Position;
 use crate::totals::Totals;
 
 /// A destination of records.

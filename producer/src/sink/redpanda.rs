@@ -17,8 +17,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::statistics::Statistics;
 use rdkafka::util::Timeout;
 
+use crate::batch::Position;
 use crate::generate::{Expected, Record};
-use crate::put_records::Position;
 use crate::totals::Totals;
 
 /// The brokers answer within this, or are not there.

@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::batch::Position;
 use crate::generate::{Expected, Record};
-use crate::put_records::Position;
 use crate::totals::Totals;
 
 /// Standard output as a stream of one shard, `stdout`, in which a record's sequence number is its line, from 1.

@@ -4,24 +4,21 @@
 //! is a success, and a partition or offset that was not in the event fails the whole batch. The guide has named the
 //! partition `partition` and, in an earlier edition, `topic-partition`; both are read.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::envelope::Record;
+use super::record::Record;
+use crate::mapping::answer::{self, Identifier};
+
+/// What a function is told whose mapping reads partial answers: the name that an item has for its partition.
+pub const PARTIAL_RESPONSES: &str = "partition";
+
+/// Offsets that a partial answer reports, by partition.
+pub type Failures = BTreeMap<i32, BTreeSet<i64>>;
 
 /// The meaning of an invocation's end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The whole batch is done.
-    Success,
-    /// Nothing of the batch is done: the function failed, or its answer cannot be understood.
-    Failed(Cow<'static, str>),
-    /// These offsets of these partitions are reported as failed.
-    Partial(BTreeMap<i32, BTreeSet<i64>>),
-}
+pub type Answer = answer::Answer<Failures>;
 
 /// Reads the body that the function answered for records of `topic`.
 ///
@@ -30,34 +27,18 @@ pub fn read(
     body: &[u8],
     report_batch_item_failures: bool,
     topic: &str,
-    records: &[Arc<Record>],
+    records: &[Record],
 ) -> Answer {
-    if !report_batch_item_failures || body.trim_ascii().is_empty() {
-        return Answer::Success;
-    }
-    match failures(body, topic, records) {
-        Ok(failures) if failures.is_empty() => Answer::Success,
-        Ok(failures) => Answer::Partial(failures),
-        Err(reason) => Answer::Failed(reason.into()),
-    }
+    answer::read(body, report_batch_item_failures, |identifiers| {
+        failures(identifiers, topic, records)
+    })
 }
 
 fn failures(
-    body: &[u8],
+    identifiers: &mut dyn Iterator<Item = Identifier<'_>>,
     topic: &str,
-    records: &[Arc<Record>],
-) -> Result<BTreeMap<i32, BTreeSet<i64>>, &'static str> {
-    let answer: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON")?;
-    let answer = match answer {
-        Value::Null => return Ok(BTreeMap::new()),
-        Value::Object(answer) => answer,
-        _ => return Err("the answer is not a JSON object"),
-    };
-    let items = match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => return Ok(BTreeMap::new()),
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err("batchItemFailures is not a list"),
-    };
+    records: &[Record],
+) -> Result<Failures, &'static str> {
     let mut offsets: HashMap<String, (i32, BTreeSet<i64>)> = HashMap::new();
     for record in records {
         let partition = record.partition;
@@ -65,11 +46,9 @@ fn failures(
         let of_partition = offsets.entry(name).or_insert((partition, BTreeSet::new()));
         of_partition.1.insert(record.offset);
     }
-    let mut failures: BTreeMap<i32, BTreeSet<i64>> = BTreeMap::new();
-    for item in items {
-        let identifier = item
-            .get("itemIdentifier")
-            .ok_or("a batch item failure has no itemIdentifier")?;
+    let mut failures = Failures::new();
+    for identifier in identifiers {
+        let identifier = identifier?;
         let partition = identifier
             .get("partition")
             .or_else(|| identifier.get("topic-partition"))
@@ -92,10 +71,11 @@ fn failures(
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::{Envelope, Message, TimestampType};
+    use super::super::envelope::Envelope;
+    use super::super::record::{Message, TimestampType};
     use super::*;
 
-    fn records(offsets: &[(i32, i64)]) -> Vec<Arc<Record>> {
+    fn records(offsets: &[(i32, i64)]) -> Vec<Record> {
         let envelope = Envelope::new("a-1", "b:9092");
         let message = |(partition, offset)| Message {
             partition,
@@ -108,7 +88,7 @@ mod tests {
         };
         offsets
             .iter()
-            .map(|of| Arc::new(envelope.record(&message(*of))))
+            .map(|of| envelope.record(&message(*of)))
             .collect()
     }
 

@@ -6,64 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::record::{Message, Record};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
-
-use crate::record::Millis;
-
-/// What a record's time stamp says, as the event names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The producer's time.
-    CreateTime,
-    /// The broker's.
-    LogAppendTime,
-    /// There is none.
-    None,
-}
-
-impl TimestampType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::CreateTime => "CREATE_TIME",
-            Self::LogAppendTime => "LOG_APPEND_TIME",
-            Self::None => "NO_TIMESTAMP_TYPE",
-        }
-    }
-}
-
-/// A record as the broker has it.
-#[derive(Clone, Copy, Debug)]
-pub struct Message<'m> {
-    /// Number of its partition.
-    pub partition: i32,
-    /// Its position there.
-    pub offset: i64,
-    /// Milliseconds since the epoch; -1 for none.
-    pub timestamp: Millis,
-    /// Whose time that is.
-    pub timestamp_type: TimestampType,
-    /// What its producer chose the partition by.
-    pub key: Option<&'m [u8]>,
-    /// Its payload; `None` is a tombstone.
-    pub value: Option<&'m [u8]>,
-    /// Names and values.
-    pub headers: &'m [(&'m str, Option<&'m [u8]>)],
-}
-
-/// A record of a topic, as far as batching needs to know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Number of its partition.
-    pub partition: i32,
-    /// Its position there.
-    pub offset: i64,
-    /// Milliseconds since the epoch.
-    pub timestamp: Millis,
-    /// Its text in the payload.
-    json: Bytes,
-}
 
 /// What all records of a mapping share.
 #[derive(Clone, Debug)]
@@ -146,12 +91,12 @@ impl Envelope {
     }
 
     /// The payload for a batch: a list for each partition, each in the order of the batch.
-    pub fn payload(&self, records: &[Arc<Record>]) -> Vec<u8> {
+    pub fn payload(&self, records: &[Record]) -> Vec<u8> {
         let mut partitions: BTreeMap<i32, Vec<&Record>> = BTreeMap::new();
         for record in records {
             partitions.entry(record.partition).or_default().push(record);
         }
-        let bytes: usize = records.iter().map(|record| record.payload_bytes()).sum();
+        let bytes: usize = records.iter().map(Record::payload_bytes).sum();
         let mut payload = Vec::with_capacity(bytes + self.empty_bytes() + 300 * partitions.len());
         payload.extend_from_slice(self.head.as_bytes());
         for (index, (partition, records)) in partitions.into_iter().enumerate() {
@@ -172,19 +117,13 @@ impl Envelope {
     }
 }
 
-impl Record {
-    /// Bytes that it takes in a payload, its comma included.
-    pub fn payload_bytes(&self) -> usize {
-        self.json.len() + 1
-    }
-}
-
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::TimestampType;
     use super::*;
 
     const MESSAGE: Message = Message {
@@ -213,7 +152,7 @@ mod tests {
             headers: &[("a", None), ("\"", Some(b""))],
             ..MESSAGE
         };
-        let records = [MESSAGE, tombstone, next].map(|message| Arc::new(envelope.record(&message)));
+        let records = [MESSAGE, tombstone, next].map(|message| envelope.record(&message));
         let payload = String::from_utf8(envelope.payload(&records)).expect("UTF-8");
         insta::assert_snapshot!(payload, @r#"{"eventSource":"SelfManagedKafka","bootstrapServers":"b-2.demo:9092,b-1.demo:9092","records":{"mytopic-0":[{"topic":"mytopic","partition":0,"offset":15,"timestamp":1545084650987,"timestampType":"CREATE_TIME","key":"cmVjb3JkS2V5","value":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","headers":[{"headerKey":[104,101,97,100,101,114,-1]}]},{"topic":"mytopic","partition":0,"offset":16,"timestamp":1545084650987,"timestampType":"CREATE_TIME","key":"cmVjb3JkS2V5","value":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","headers":[{"a":[]},{"\"":[]}]}],"mytopic-10":[{"topic":"mytopic","partition":10,"offset":15,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME","headers":[]}]}}"#);
     }
@@ -228,12 +167,12 @@ mod tests {
             let message = |partition| Message { partition, value: Some(&value), ..MESSAGE };
             let records: Vec<_> = partitions
                 .iter()
-                .map(|partition| Arc::new(envelope.record(&message(*partition))))
+                .map(|partition| envelope.record(&message(*partition)))
                 .collect();
             let distinct: std::collections::BTreeSet<_> = partitions.iter().copied().collect();
             let foretold = envelope.empty_bytes()
                 + distinct.iter().map(|partition| envelope.partition_bytes(*partition)).sum::<usize>()
-                + records.iter().map(|record| record.payload_bytes()).sum::<usize>();
+                + records.iter().map(Record::payload_bytes).sum::<usize>();
             // The last record of a list and the last list have no comma.
             proptest::prop_assert_eq!(envelope.payload(&records).len(), foretold - distinct.len() - 1);
         }

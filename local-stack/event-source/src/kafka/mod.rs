@@ -2,15 +2,17 @@
 //!
 //! A record's way: [`run`] reads it from the topic as a member of a consumer group, [`poller`] gathers it with records
 //! of other partitions into a batch, [`envelope`] writes the invocation payload, [`answer`] reads what came back, and
-//! the offset is committed to the group, or what was given up is described as an [`invocation_record`].
+//! the offset is committed to the group; or what was given up is described by [`given_up`].
 //!
-//! `answer`, `envelope`, `invocation_record` and `poller` are pure, as their Kinesis siblings are.
+//! `answer`, `envelope`, `given_up`, `poller` and `record` are pure, as their siblings for Kinesis are.
 
 pub mod answer;
-mod consumer;
 pub mod envelope;
-pub mod invocation_record;
+pub mod given_up;
 pub mod poller;
+mod reader;
+pub mod record;
 pub mod run;
+pub mod source;
 mod task;
 pub mod topic;

@@ -5,48 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rdkafka::config::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::consumer::{check_topic, is_fatal, join};
-use super::envelope::Envelope;
-use super::poller::PartialRetry;
+use super::reader::{check_topic, is_fatal, join};
+use super::source::EventSource;
 use super::task::PollerTask;
-use crate::checkpoint::CheckpointStore;
-use crate::function::Function;
-use crate::mapping::Mapping;
-use crate::metrics::Metrics;
-use crate::on_failure::OnFailure;
-use crate::run::{SAVE_INTERVAL, STOP_BOUND, now};
-
-/// Everything that the pollers share.
-#[derive(Debug)]
-pub struct EventSource {
-    /// The checked parameters.
-    pub mapping: Mapping,
-    /// What is retried of a partial answer.
-    pub partial_retry: PartialRetry,
-    /// Brokers and properties of the clients.
-    pub config: ClientConfig,
-    /// The brokers, as they were given.
-    pub brokers: String,
-    /// `ConsumerGroupId`.
-    pub consumer_group: String,
-    /// Members of the group, each with one batch in flight.
-    pub pollers: usize,
-    /// What is invoked.
-    pub function: Function,
-    /// Where batches go that were given up; without one they are discarded, with an error in the log.
-    pub on_failure: Option<OnFailure>,
-    /// What Lambda would publish.
-    pub metrics: Metrics,
-    /// A copy of what the group has committed, with what people want to know besides.
-    pub checkpoints: CheckpointStore,
-    /// The form of the event, and the topic.
-    pub envelope: Envelope,
-}
+use crate::mapping::delivery::SAVE_INTERVAL;
+use crate::mapping::time::reached;
 
 /// Runs until `stop` turns true, or an error that trying again would not mend. Metrics are published with `cloudwatch`,
 /// if there is one.
@@ -56,11 +23,8 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let source = Arc::new(source);
-    let (ended, end) = watch::channel(false);
-    let publisher = cloudwatch.map(|client| {
-        let source = Arc::clone(&source);
-        tokio::spawn(async move { source.metrics.publish(client, end).await })
-    });
+    let delivery = Arc::clone(&source.delivery);
+    let publishing = delivery.publish(cloudwatch);
     let mut pollers = JoinSet::new();
     for number in 0..source.pollers {
         pollers.spawn(run_poller(Arc::clone(&source), number, stop.clone()));
@@ -69,7 +33,7 @@ pub async fn run(
     let failure = loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break None,
-            _ = save.tick() => source.checkpoints.save()?,
+            _ = save.tick() => delivery.checkpoints.save()?,
             Some(ended) = pollers.join_next() => {
                 if let Err(error) = ended.context("a poller's task panicked").flatten() {
                     break Some(error);
@@ -77,23 +41,7 @@ pub async fn run(
             }
         }
     };
-    source.function.start_no_more();
-    if failure.is_none() {
-        let drained = async { while pollers.join_next().await.is_some() {} };
-        if timeout(STOP_BOUND, drained).await.is_err() {
-            tracing::warn!(
-                "invocations in flight were abandoned; their records will be delivered again"
-            );
-        }
-    }
-    pollers.shutdown().await;
-    source.function.stop();
-    source.checkpoints.save()?;
-    ended.send_replace(true);
-    if let Some(publisher) = publisher {
-        publisher.await?;
-    }
-    failure.map_or(Ok(()), Err)
+    delivery.end(pollers, failure, publishing).await
 }
 
 async fn run_poller(
@@ -116,8 +64,7 @@ async fn run_poller(
         task.note_what_was_done_before().await?;
         task.act();
         task.let_flow();
-        let wake = task.poller.wake_at().map(|at| at.saturating_sub(now()));
-        let wake = wake.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        let wake_at = task.poller.wake_at();
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
             Some(event) = events.recv() => task.hear(event),
@@ -135,7 +82,7 @@ async fn run_poller(
             Some(done) = task.running.join_next() => task.report(done?),
             // What could not be committed is tried again, with what is done by then.
             _ = repeat.tick() => task.commit(),
-            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+            () = reached(wake_at) => {}
         }
     }
     while let Some(done) = task.running.join_next().await {

@@ -13,18 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::answer::{self, Answer};
-use super::consumer::{BROKER_TIMEOUT, Context, Event};
-use super::envelope::{Message, Record, TimestampType};
-use super::invocation_record::Discarded;
-use super::poller::{Action, Batch, Outcome, Poller, Progress};
-use super::run::EventSource;
-use crate::environment::InvocationEnd;
-use crate::lineage::Start;
-use crate::metrics::Invocation;
-use crate::record::{Millis, SequenceNumber};
-use crate::run::now;
-use crate::shard::Condition;
+use super::poller::{Action, Outcome, Poller, Progress};
+use super::reader::{BROKER_TIMEOUT, Context, Event};
+use super::record::{Message, TimestampType};
+use super::source::EventSource;
+use crate::mapping::position::{Millis, Position, Start};
+use crate::mapping::time::now;
 
 /// Without room for so long, the partitions are paused, so that the client's callbacks go on without records. Not at
 /// once: what was fetched ahead is dropped with a pause, and fetched again half a second later.
@@ -64,7 +58,7 @@ impl PollerTask {
     /// One without a partition.
     pub(super) fn new(source: Arc<EventSource>, consumer: Arc<StreamConsumer<Context>>) -> Self {
         let poller = Poller::new(
-            source.mapping,
+            source.delivery.mapping,
             source.partial_retry,
             source.envelope.clone(),
         );
@@ -134,7 +128,10 @@ impl PollerTask {
             };
             tracing::info!(partition, next, "reading");
             let id = partition.to_string();
-            self.source.checkpoints.add_shard(&id, Start::TrimHorizon);
+            self.source
+                .delivery
+                .checkpoints
+                .add_shard(&id, Start::TrimHorizon);
             self.done.insert(partition, next);
             self.note_checkpoint(partition, next, 0);
         }
@@ -191,14 +188,25 @@ impl PollerTask {
 
     pub(super) fn act(&mut self) {
         while let Some(action) = self.poller.poll(now()) {
+            let source = Arc::clone(&self.source);
             match action {
                 Action::Commit(progress) => {
                     self.add_unconfirmed(&progress);
                     self.commit();
                 }
-                Action::Invoke(batch) => self.invoke(batch),
+                Action::Invoke(batch) => {
+                    self.running.spawn(async move {
+                        let (request_id, outcome) = source.delivery.invoke(&*source, &batch).await;
+                        Done::Invoked(request_id, outcome)
+                    });
+                }
                 Action::SendToOnFailure { batch, condition } => {
-                    self.send_to_on_failure(batch, condition);
+                    let request = self.last_request;
+                    self.running.spawn(async move {
+                        let delivery = &source.delivery;
+                        delivery.give_up(&*source, &batch, condition, request).await;
+                        Done::HandedOver
+                    });
                 }
             }
         }
@@ -271,9 +279,10 @@ impl PollerTask {
     fn note_checkpoint(&self, partition: i32, next_offset: i64, records: u64) {
         let last = u64::try_from(next_offset - 1).ok();
         self.source
+            .delivery
             .checkpoints
             .update(&partition.to_string(), |shard| {
-                shard.sequence_number = last.map(SequenceNumber::from);
+                shard.position = last.map(Position::from);
                 shard.records += records;
             });
     }
@@ -289,77 +298,13 @@ impl PollerTask {
             let read = self.last_read.get(partition).copied();
             let age = read.map_or(0, |at| (now() - at).max(0));
             self.source
+                .delivery
                 .checkpoints
                 .update(&partition.to_string(), |shard| {
                     shard.millis_behind_latest = if behind > 0 { age } else { 0 };
                 });
         }
-        self.source.metrics.offset_lag(lag);
-    }
-
-    fn invoke(&mut self, batch: Batch) {
-        let source = Arc::clone(&self.source);
-        self.running.spawn(async move {
-            let request_id = Uuid::new_v4();
-            let records = batch.records();
-            let started = Instant::now();
-            let payload = source.envelope.payload(records);
-            let outcome = match source.function.invoke(request_id, payload).await {
-                InvocationEnd::Answered(body) => {
-                    let report = source.mapping.report_batch_item_failures;
-                    let topic = source.envelope.topic();
-                    Outcome::Answered(answer::read(&body, report, topic, records))
-                }
-                InvocationEnd::Failed(reason) => Outcome::Answered(Answer::Failed(reason.into())),
-                InvocationEnd::NotInvoked(_) => Outcome::NotInvoked,
-            };
-            log(request_id, &batch, &outcome);
-            source.metrics.invoked(&Invocation {
-                records: records.len(),
-                failed_records: outcome.failed_records(records, source.partial_retry),
-                error: !matches!(
-                    outcome,
-                    Outcome::Answered(Answer::Success | Answer::Partial(_))
-                ),
-                duration: started.elapsed(),
-                iterator_age_ms: None,
-            });
-            Done::Invoked(request_id, outcome)
-        });
-    }
-
-    fn send_to_on_failure(&mut self, batch: Batch, condition: Condition) {
-        let source = Arc::clone(&self.source);
-        let request_id = self.last_request;
-        self.running.spawn(async move {
-            let records = batch.records();
-            let has_destination = source.on_failure.is_some();
-            tracing::error!(
-                records = records.len(),
-                first = %place(&records[0]),
-                %condition,
-                destination = has_destination,
-                "records given up"
-            );
-            source.metrics.given_up(records.len(), has_destination);
-            if let Some(on_failure) = &source.on_failure {
-                let function_arn = source.function.arn();
-                let payload = source.envelope.payload(records);
-                let discarded = Discarded {
-                    request_id: request_id.unwrap_or_else(Uuid::new_v4),
-                    function_arn: &function_arn,
-                    topic: source.envelope.topic(),
-                    brokers: &source.brokers,
-                    records,
-                    payload_bytes: payload.len(),
-                    condition,
-                    invocations: batch.invocations(),
-                    at: now(),
-                };
-                on_failure.deliver(&discarded, || payload.clone()).await;
-            }
-            Done::HandedOver
-        });
+        self.source.delivery.metrics.offset_lag(lag);
     }
 
     pub(super) fn report(&mut self, done: Done) {
@@ -371,29 +316,5 @@ impl PollerTask {
             Done::HandedOver => self.poller.handed_over(now()),
             Done::Committed(offsets, result) => self.committed(&offsets, result),
         }
-    }
-}
-
-fn place(record: &Record) -> String {
-    format!("{}/{}", record.partition, record.offset)
-}
-
-fn log(request_id: Uuid, batch: &Batch, outcome: &Outcome) {
-    let records = batch.records().len();
-    let invocations = batch.invocations() + 1;
-    match outcome {
-        Outcome::Answered(Answer::Success) => tracing::debug!(%request_id, records, "done"),
-        Outcome::Answered(Answer::Failed(reason)) => {
-            tracing::warn!(%request_id, records, invocations, "invocation failed: {reason}");
-        }
-        Outcome::Answered(Answer::Partial(failures)) => {
-            let from: BTreeMap<_, _> = failures
-                .iter()
-                .filter_map(|(partition, offsets)| Some((partition, offsets.first()?)))
-                .collect();
-            tracing::warn!(%request_id, records, invocations, ?from, "partly done");
-        }
-        // The function said why when it failed to start.
-        Outcome::NotInvoked => tracing::debug!(%request_id, records, "not invoked"),
     }
 }

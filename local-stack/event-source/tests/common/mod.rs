@@ -1,15 +1,16 @@
 //! What the tests of a shard's state machine share.
 
 use bytes::Bytes;
-use event_source::answer::Answer;
-use event_source::record::{Millis, Record, SequenceNumber};
-use event_source::shard::{Batch, Outcome};
+use event_source::kinesis::answer::Answer;
+use event_source::kinesis::record::Record;
+use event_source::kinesis::shard::{Batch, Outcome};
+use event_source::mapping::position::{Millis, Position};
 
 pub(crate) const SUCCESS: Outcome = Outcome::Answered(Answer::Success);
 
 pub(crate) fn record(number: u64, key: &str, arrival: Millis) -> Record {
     Record {
-        sequence_number: SequenceNumber::from(number),
+        sequence_number: Position::from(number),
         partition_key: key.into(),
         data: Bytes::new(),
         arrival,
@@ -27,5 +28,5 @@ pub(crate) fn failed() -> Outcome {
 }
 
 pub(crate) fn from(number: u64) -> Outcome {
-    Outcome::Answered(Answer::PartialFrom(SequenceNumber::from(number)))
+    Outcome::Answered(Answer::Partial(Position::from(number)))
 }

@@ -1,0 +1,1 @@
+"""What chaos injects, when, and how."""

@@ -1,0 +1,1 @@
+"""What runs: LocalStack, the broker, the event source, the monitor, and the stack that they make."""

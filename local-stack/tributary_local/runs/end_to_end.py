@@ -1,0 +1,77 @@
+"""The demo's path with few events, on a stack of its own, while function and event source are killed in mid-run."""
+
+import os
+import signal
+import time
+
+from rich.console import Console
+
+from tributary_local import foreground, jobs
+from tributary_local.failure import Failure, last_lines
+from tributary_local.parts import ports, processes
+from tributary_local.parts.stack import Stack
+from tributary_local.runs.catch_up import wait_for_first_commit, wait_until_caught_up
+from tributary_local.runs.steps import Steps
+from tributary_local.settings import Settings
+
+EVENTS = 4_000
+EVENTS_PER_SECOND = 500
+
+
+def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) -> None:
+    """Beside a stack that may be up: another port, another state. Always takes its stack down again."""
+    apart = settings.beside("end-to-end", ports.free_port(), ports.free_port())
+    stack = Stack(apart, console)
+    stack.down()
+    try:
+        stack.up(steps.step)
+        with steps.step(f"Produce {EVENTS:,} events, killing the function and the event source meanwhile"):
+            _produce_under_fire(apart, stack, console, seed)
+        with steps.step("Wait until the pipeline has caught up"):
+            wait_until_caught_up(apart, stack.event_source, console)
+        with steps.step("Report with Spark"):
+            jobs.report(apart)
+        with steps.step("Verify"):
+            jobs.verify(apart)
+        with steps.step("Validate with Spark"):
+            jobs.validate(apart)
+        with steps.step("Ask every query of every dashboard"):
+            jobs.check_panels(apart)
+    finally:
+        stack.down()
+    console.print()
+    console.print(steps.table())
+
+
+def _produce_under_fire(settings: Settings, stack: Stack, console: Console, seed: int) -> None:
+    console.print(f"seed {seed}", highlight=False)
+    producer = jobs.start_producer(
+        settings,
+        ["--events", str(EVENTS), "--rate", str(EVENTS_PER_SECOND), "--days", "1", "--seed", str(seed), "--metrics"],
+    )
+    try:
+        wait_for_first_commit(settings, stack.event_source)
+        _kill_functions(stack, console)
+        time.sleep(1.5)
+        _kill_event_source(stack, console)
+    except BaseException:
+        foreground.end(producer)
+        raise
+    if foreground.wait(producer) != 0:
+        raise Failure("the producer could not deliver everything")
+
+
+def _kill_functions(stack: Stack, console: Console) -> None:
+    functions = stack.event_source.function_processes()
+    if not functions:
+        raise Failure("no function process is there to be killed", last_lines(stack.event_source.log_file))
+    for function in functions:
+        os.kill(function.pid, signal.SIGKILL)
+    console.print(f"killed the function ({len(functions)} execution environment(s))")
+
+
+def _kill_event_source(stack: Stack, console: Console) -> None:
+    stack.event_source.kill()
+    stack.event_source.start()
+    new = stack.event_source.running()
+    console.print(f"killed the event source and started it again ({processes.describe(new)})", highlight=False)
