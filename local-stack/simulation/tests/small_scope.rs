@@ -6,7 +6,7 @@ use simulation::small_scope::{Protocol, search};
 fn assert_holds(records: u8, faults: u8, at_least: usize) {
     let states = search(Protocol::Real, records, faults);
     let states = states.unwrap_or_else(|broken| panic!("{broken}"));
-    println!("{records} records, up to {faults} faults: {states} states");
+    eprintln!("{records} records, up to {faults} faults: {states} states");
     assert!(states >= at_least, "{states} states: the scope has shrunk");
 }
 
