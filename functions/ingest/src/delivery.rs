@@ -88,11 +88,11 @@ pub(crate) async fn deliver<L: Lake + Sync, G: Lineage + Sync>(
     window: &mut Window,
     deadline: Instant,
 ) -> Outcome {
-    window.note_arrivals(batch.records().map(|record| record.arrival_ms));
     let cells = pipeline::cells(batch, shared.settings.filter, shared.hasher);
-    // Rejected records may have any arrival, and nothing is looked for on their account.
-    let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
-    let arrivals = with_rows.flat_map(Cell::arrivals_ms);
+    // A rejected record's arrival may be no time at all, and nothing is looked for on its account.
+    let with_rows = || cells.iter().filter(|cell| cell.accepted() > 0);
+    window.note_arrivals(with_rows().map(Cell::last_arrival_ms));
+    let arrivals = with_rows().flat_map(Cell::arrivals_ms);
     let delivery = Delivery {
         shared,
         deadline,
