@@ -38,8 +38,8 @@ pub enum Fault {
 #[derive(Default)]
 pub struct Faulty {
     pub memory: Memory,
-    faults: Mutex<Vec<Fault>>,
-    requests: Mutex<Vec<&'static str>>,
+    pub faults: Mutex<Vec<Fault>>,
+    pub requests: Mutex<Vec<&'static str>>,
     pub winner: Vec<Record>,
 }
 
