@@ -1,4 +1,4 @@
-//! What holds of any input: agreement with the contract crate, with jiff and with serde_json.
+//! What holds of any input: agreement with the contract crate, with `jiff` and with `serde_json`.
 
 use events::Event;
 use proptest::prelude::*;
