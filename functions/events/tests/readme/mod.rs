@@ -32,7 +32,7 @@ fn metrics() -> String {
             .collect();
         _ = writeln!(
             table,
-            "| {} | `{}` | {} | {} | {} | {} |",
+            "| `{}` | `{}` | {} | {} | {} | {} |",
             metric.namespace,
             metric.name,
             metric.unit.name(),
