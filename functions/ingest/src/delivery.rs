@@ -61,12 +61,11 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
         window: &'h mut Window,
         deadline: Instant,
     ) -> Self {
-        let arrivals = || batch.records().map(|record| record.arrival_ms);
-        window.note_arrivals(arrivals());
+        let arrivals = batch.records().map(|record| record.arrival_ms);
         Self {
             shared,
             deadline,
-            arrivals: dedupe::window_arrivals(arrivals(), shared.settings.horizon_ms),
+            arrivals: dedupe::window_arrivals(arrivals, shared.settings.horizon_ms),
             window,
             counts: BatchCounts {
                 stream: batch.stream.clone(),
@@ -81,6 +80,10 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
     /// Commits what is new of the batch, as far as the deadline and the lake let it.
     pub(crate) async fn run(mut self, batch: &Batch<'_>) -> Outcome {
         let cells = pipeline::cells(batch, self.shared.settings.filter, self.shared.hasher);
+        // A rejected record's arrival may be no time at all.
+        let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
+        self.window
+            .note_arrivals(with_rows.map(Cell::last_arrival_ms));
         let mut committed = BTreeSet::new();
         let result = self.commit_all(&cells, &mut committed).await;
         let left = cells

@@ -255,7 +255,7 @@ impl Window {
         self.first_arrival_ms.saturating_add(STEP_BACK_MS) < from_ms
     }
 
-    /// Notes when records of the shard arrived, in milliseconds since the Unix epoch.
+    /// Notes when accepted records of the shard arrived, in milliseconds since the Unix epoch.
     pub fn note_arrivals(&mut self, arrivals: impl Iterator<Item = i64>) {
         self.first_arrival_ms = arrivals.fold(self.first_arrival_ms, i64::min);
     }

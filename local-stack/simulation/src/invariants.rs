@@ -104,7 +104,9 @@ fn is_what_was_sent(stream: &Stream, id: &str, row: &Landed) -> Result<(), Strin
     let sent = written.is_some_and(|written| {
         written.parts.iter().any(|part| match &part.verdict {
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            Verdict::Accepted(sent, duration) => sent == id && *duration as f64 == row.duration,
+            Verdict::Accepted(sent, duration) => {
+                sent == id && (*duration as f64).to_bits() == row.duration.to_bits()
+            }
             _ => false,
         })
     });

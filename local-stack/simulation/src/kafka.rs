@@ -289,8 +289,7 @@ impl<'w> Group<'w> {
                         world.trace.say(say);
                         world.tell_given_up(condition);
                         let records = batch.records().iter();
-                        self.stream
-                            .pass_over_all(records.map(|record| position(record)));
+                        self.stream.pass_over_all(records.map(position));
                         given_up.push(batch);
                         self.pollers[index].handed_over(now);
                     }
@@ -349,7 +348,7 @@ impl<'w> Group<'w> {
             self.world.tally.count_if(partial, Kind::PartialAnswer);
             let records = end.batch.records().iter();
             let done = records.filter(|record| self.is_said_to_be_done(record, answer));
-            invariants::are_done(self.world, self.stream, done.map(|record| position(record)))?;
+            invariants::are_done(self.world, self.stream, done.map(position))?;
         }
         self.pollers[end.poller].answered(self.world.now_ms(), &end.outcome);
         Ok(())
@@ -436,7 +435,7 @@ async fn redrive(world: &World, stream: &Stream, given_up: Vec<Batch>) -> Result
             }
         }
         let positions = batch.records().iter();
-        invariants::are_done(world, stream, positions.map(|record| position(record)))?;
+        invariants::are_done(world, stream, positions.map(position))?;
     }
     Ok(())
 }

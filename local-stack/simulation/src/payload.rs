@@ -35,7 +35,7 @@ pub(crate) struct Event {
     pub(crate) key: usize,
     pub(crate) id: String,
     pub(crate) kind: EventKind,
-    event_time_ms: i64,
+    happened_ms: i64,
     pub(crate) duration: i64,
     value: Option<i64>,
 }
@@ -63,7 +63,7 @@ impl Event {
                 1 => EventKind::Garbage,
                 _ => EventKind::Good,
             },
-            event_time_ms: base_ms - rng.random_range(0..600_000),
+            happened_ms: base_ms - rng.random_range(0..600_000),
             // Whole numbers: their sums are the same in any order.
             duration: rng.random_range(0..100),
             value: (value % 3 != 0).then_some(value),
@@ -83,8 +83,7 @@ impl Event {
         if self.kind == EventKind::Garbage {
             return format!("garbage {id} of {key}").into();
         }
-        let time =
-            Timestamp::from_millisecond(self.event_time_ms).expect("within four-digit years");
+        let time = Timestamp::from_millisecond(self.happened_ms).expect("within four-digit years");
         let value = self
             .value
             .map_or_else(|| "null".to_owned(), |value| value.to_string());
@@ -96,7 +95,7 @@ impl Event {
     }
 
     pub(crate) fn verdict(&self, arrival_ms: i64) -> Verdict {
-        if !fits_a_name(arrival_ms) || self.event_time_ms > arrival_ms + DAY_MS {
+        if !fits_a_name(arrival_ms) || self.happened_ms > arrival_ms + DAY_MS {
             return Verdict::Rejected;
         }
         match self.kind {
@@ -139,9 +138,9 @@ fn field(message: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     message.push(number << 3 | 2);
     let mut length = bytes.len();
     while length >= 0x80 {
-        message.push((length & 0x7F) as u8 | 0x80);
+        message.push(length.to_le_bytes()[0] | 0x80);
         length >>= 7;
     }
-    message.push(length as u8);
+    message.push(length.to_le_bytes()[0]);
     message.extend_from_slice(bytes);
 }

@@ -283,14 +283,13 @@ impl Scope {
         };
         let of_cell = new.iter().filter(|n| record(**n).cell == cell);
         let rows = of_cell.fold(0_u8, |rows, n| rows | 1 << n);
-        let name = match self.protocol {
-            Protocol::NamedByFirstRow => u8::try_from(rows.trailing_zeros()).expect("few"),
-            _ => {
-                let of_cell = known.iter().filter(|object| object.cell == cell);
-                let taken = of_cell.map(|object| u32::from(object.name));
-                u8::try_from(next_place(taken)).expect("few")
-            }
+        let name = if self.protocol == Protocol::NamedByFirstRow {
+            rows.trailing_zeros()
+        } else {
+            let of_cell = known.iter().filter(|object| object.cell == cell);
+            next_place(of_cell.map(|object| u32::from(object.name)))
         };
+        let name = u8::try_from(name).expect("few");
         Some(Object { cell, name, rows })
     }
 

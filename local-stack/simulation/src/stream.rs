@@ -300,7 +300,6 @@ impl<'r> Writer<'r> {
         let back =
             |rng: &mut ChaCha8Rng, most| clock_ms - i64::from(steps) * rng.random_range(0..most);
         match self.scenario.clock {
-            Clock::Broker => back(rng, 50),
             Clock::StepsBack => back(rng, 3_600_000),
             Clock::Scattered if rng.random_bool(0.4) => {
                 clock_ms + rng.random_range(-1_000..1_000) * DAY_MS
@@ -308,7 +307,7 @@ impl<'r> Writer<'r> {
             Clock::Absurd if rng.random_bool(0.15) => {
                 payload::ABSURD_MS[rng.random_range(0..payload::ABSURD_MS.len())]
             }
-            Clock::Scattered | Clock::Absurd => back(rng, 50),
+            Clock::Broker | Clock::Scattered | Clock::Absurd => back(rng, 50),
         }
     }
 

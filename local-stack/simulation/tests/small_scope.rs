@@ -2,14 +2,25 @@
 
 use simulation::small_scope::{Protocol, search};
 
+#[track_caller]
+fn assert_holds(records: u8, faults: u8, at_least: usize) {
+    let states = search(Protocol::Real, records, faults);
+    let states = states.unwrap_or_else(|broken| panic!("{broken}"));
+    eprintln!("{records} records, up to {faults} faults: {states} states");
+    assert!(states >= at_least, "{states} states: the scope has shrunk");
+}
+
 #[test]
 fn no_order_of_two_or_three_deliveries_doubles_or_loses_a_record() {
-    for (records, faults) in [(2, 2), (3, 1)] {
-        let states = search(Protocol::Real, records, faults);
-        let states = states.unwrap_or_else(|broken| panic!("{broken}"));
-        println!("{records} records, up to {faults} faults: {states} states");
-        assert!(states > 10_000, "{states} states: the scope has shrunk");
-    }
+    assert_holds(3, 0, 20_000);
+    assert_holds(2, 1, 70_000);
+}
+
+#[test]
+#[ignore = "minutes: cargo test --release -p simulation --test small_scope -- --ignored"]
+fn nor_with_more_faults() {
+    assert_holds(2, 2, 70_000);
+    assert_holds(3, 1, 70_000);
 }
 
 #[track_caller]
