@@ -41,3 +41,18 @@ def test_a_preamble_defines_every_name_that_the_commands_use(preamble):
 
 def test_no_command_reads_the_local_log_by_its_path():
     assert [block for block in COMMANDS if ".local/log/" in block] == []
+
+
+def test_the_local_preamble_gives_the_log_and_says_what_is_of_aws_only(tmp_path):
+    """Of the stack itself nothing has to run: the log is a file."""
+    log = tmp_path / ".local/log/function.log"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"level":"WARN","message":"batch_handed_back","from":"7"}\n')
+    (log.parent / "event-source.log").write_text("polled\n")
+    (tmp_path / "local-stack").symlink_to(ROOT / "local-stack")
+    stalled = next(block for block in COMMANDS if "uniq -c" in block and '"from"' in block)
+    script = "\n".join(["make() { :; }", LOCAL, stalled, "event_source", "on_aws aws lambda get-account-settings"])
+    run = subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=20)
+    assert '1 "from":"7"' in run.stdout
+    assert "polled\non AWS only: aws lambda get-account-settings\n" in run.stdout
+    assert run.stderr == ""
