@@ -12,6 +12,7 @@ RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
 PREAMBLE, ALARMS = RUNBOOK.split("\n## Alarms\n")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LOCAL, AWS, FIRST_LOOK = BLOCK.findall(PREAMBLE)
+PROCEDURES = BLOCK.findall(RUNBOOK.split("\n## Procedures\n")[1])
 COMMANDS = [FIRST_LOOK, *BLOCK.findall(ALARMS.split("\n## Procedures\n")[0])]
 
 
@@ -25,7 +26,7 @@ def complaints(script: str) -> str:
 @pytest.mark.parametrize("preamble", [LOCAL, AWS], ids=["local", "aws"])
 def test_shellcheck_has_nothing_to_say_about_the_commands_after_either_preamble(preamble):
     assert len(COMMANDS) > 10
-    assert complaints("\n".join([preamble, *COMMANDS])) == ""
+    assert complaints("\n".join([preamble, *COMMANDS, *PROCEDURES])) == ""
 
 
 @pytest.mark.parametrize("preamble", [LOCAL, AWS], ids=["local", "aws"])
