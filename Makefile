@@ -73,7 +73,7 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 ##### Checks
 
 .PHONY: test lint format unit spark-test stack-test grafana-test end-to-end end-to-end-redpanda chaos deny bench
-test: ## everything below in one go, with the time of each part
+test: ## set-up, lints, all tests, a deployment and two end-to-end runs, with the time of each part (not chaos, fuzz, bench, deny)
 	@.ci/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end end-to-end-redpanda
 
 lint: ## formatting and lints of Rust, Python and shell; warnings are errors

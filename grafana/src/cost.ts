@@ -1,7 +1,7 @@
 /** What the pipeline costs a month at its present rate, as far as the rate decides it. */
 import { math, type Query, statistic, sum } from "./queries.ts";
 
-/** US dollars in us-east-1, from AWS's public price lists, as in the README's section on cost. */
+/** US dollars in us-east-1, from AWS's public price lists, as in cdk/COST.md. */
 const PRICES = {
   lambdaRequest: 0.2 / 1_000_000,
   lambdaGigabyteSecond: 0.0000166667,

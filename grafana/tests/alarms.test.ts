@@ -61,7 +61,7 @@ test("the runbook has a heading for every alarm, and no heading of an alarm that
   assert.deepEqual(new Set(SECTIONS.keys()), new Set(ALARMS.map(({ name }) => name)));
 });
 
-test("the runbook tells of every alarm what it means, what it harms, how to find the cause and how to mend it", () => {
+test("the runbook tells of every alarm what it means, what it harms, how to find the cause and how to fix it", () => {
   for (const [heading, section] of SECTIONS) {
     const parts = [...section.matchAll(/^\*\*(\w+)\.\*\*/gm)].map(([, name]) => name);
     assert.deepEqual(parts, ["Meaning", "Impact", "Diagnosis", "Mitigation"], heading);

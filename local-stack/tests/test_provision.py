@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Held to the stacks by cdk/test.
+# cdk/test compares it with the stacks.
 TEMPLATE = ROOT / "cdk/test/snapshots/default.tributary-storage.json"
 # In the place of the AWS CLI: notes what it is asked, a line for each argument.
 AWS = """#!/bin/sh

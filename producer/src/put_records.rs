@@ -58,7 +58,7 @@ pub struct Decision<T> {
     pub error: Option<String>,
 }
 
-/// Decides what becomes of the records of a request that was answered `elapsed` after their first try.
+/// Decides what to do with the records of a request that was answered `elapsed` after their first try.
 ///
 /// An answer lost on the way is a retryable failure, so what the broker had stored is then stored twice. The
 /// pipeline drops the second copy by its `event_id`.

@@ -1,12 +1,4 @@
-//! The event contract, schema version 1: the one type that producers serialise and the pipeline accepts.
-//!
-//! The crate depends on serde alone, so that a producer does not carry Arrow or the AWS SDK. The pipeline has a
-//! faster parser of its own; its tests hold it to this type and to the wire fixture `fixtures/event.v1.json`.
-//!
-//! Rules that JSON types cannot express are the constants below. The JSON Schema (`schema/event.v1.schema.json`)
-//! is generated from [`Event`] by `cargo run -p events --example schema --features schema` and a test fails when
-//! it drifts; `functions/pipeline/tests/schema.rs` holds the parser to it. It says less in two places: lengths are of
-//! bytes and it counts characters, and it has no bounds for `event_time`.
+#![doc = include_str!("../README.md")]
 
 pub mod metrics;
 mod reason;

@@ -7,10 +7,7 @@ use serde::Serialize;
 /// The names that travel (quarantine lines, ledgers, the metric dimension `Reason`) are [`Reason::name`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "the README's table of reasons is their documentation"
-)]
+#[expect(missing_docs, reason = "`Reason::rule` is their documentation")]
 pub enum Reason {
     ArrivalOutOfRange,
     CorruptAggregate,
@@ -76,6 +73,42 @@ impl Reason {
             Self::InvalidEventTime => "invalid_event_time",
             Self::EventTimeOutOfRange => "event_time_out_of_range",
             Self::OutOfRange => "out_of_range",
+        }
+    }
+
+    /// The rule that such a record breaks, in one sentence without a full stop.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::ArrivalOutOfRange => {
+                "the record arrived at a time that names can hold: 1970 to a few days before the year 10000. Only a topic with `CreateTime` has others"
+            }
+            Self::CorruptAggregate => {
+                "what begins as a KPL aggregate is one: its checksum holds, each user record is complete, and there is at most one per 32 bytes (16 are always allowed); a broken one is kept whole"
+            }
+            Self::CorruptCompression => "what begins as gzip or zstd is that, to its last byte",
+            Self::PayloadTooLarge => {
+                "a compressed payload inflates to at most 16 times its bytes, and to at most 1 MiB"
+            }
+            Self::EmptyRecord => "a record has bytes other than white space",
+            Self::InvalidUtf8 => "the payload is UTF-8",
+            Self::TooDeep => "arrays and objects nest at most 64 levels",
+            Self::InvalidJson => {
+                "the payload is JSON (so no NaN, no Infinity); half a surrogate pair (`\"\\ud83d\"`) is no text, unless in the value of a field that the contract does not have"
+            }
+            Self::NotAnObject => "the payload is one JSON object",
+            Self::DuplicateField => "a field of the contract occurs once",
+            Self::MissingField => "a field that the contract requires is there",
+            Self::UnsupportedSchemaVersion => "`schema_version` is 1",
+            Self::WrongType => "a field has the type of the contract",
+            Self::EmptyField => "`event_id`, `device_id` and `device_type` have at least one byte",
+            Self::OversizedField => {
+                "`event_id`, `device_id` and `device_type` have no more bytes than the contract says"
+            }
+            Self::InvalidEventTime => "`event_time` is RFC 3339 with an offset",
+            Self::EventTimeOutOfRange => {
+                "`event_time` is not before 2000-01-01, and not over 24 h ahead of arrival"
+            }
+            Self::OutOfRange => "numbers fit in a double (not 1e999); durations are not negative",
         }
     }
 }

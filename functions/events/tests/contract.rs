@@ -1,6 +1,8 @@
 //! The contract as files: the generated JSON Schema and the wire fixture of each version.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod readme;
+
 use events::metrics::Metric;
 use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, Reason, SCHEMA_VERSION};
 use serde_json::Value;
@@ -106,4 +108,14 @@ fn every_metric_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<_> =
         Metric::ALL.iter().map(|metric| metric.name()).collect();
     assert_eq!(names.len(), Metric::ALL.len());
+}
+
+#[test]
+fn the_readme_has_the_generated_tables_of_reasons_and_metrics() {
+    let committed = include_str!("../README.md");
+    assert_eq!(
+        committed,
+        readme::with_tables(committed),
+        "run `cargo run -p events --example readme`"
+    );
 }

@@ -1,4 +1,4 @@
-//! What became of one batch, in numbers: for the metrics and for its one log line.
+//! The counts of one batch: for the metrics and for its one log line.
 
 use std::collections::BTreeMap;
 

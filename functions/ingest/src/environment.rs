@@ -54,7 +54,7 @@ impl<L: Lake + Sync, G: Lineage + Sync, M: Metrics> Environment<L, G, M> {
         }
     }
 
-    /// Carries an event into the lake, publishes what became of it, and answers before `deadline`.
+    /// Carries an event into the lake, publishes its counts, and answers before `deadline`.
     ///
     /// # Errors
     /// [`InvocationFailed`], which Lambda is told as the function's error.

@@ -1,4 +1,4 @@
-//! An event → its batches → what became of them. Each batch is a [delivery](crate::delivery).
+//! An event → its batches → their outcomes. Each batch is a [delivery](crate::delivery).
 
 use futures::StreamExt;
 use pipeline::decode::{self, Batch, EnvelopeError};

@@ -57,7 +57,7 @@ pub struct Plan {
 pub struct Object {
     /// Parquet.
     pub body: Bytes,
-    /// What became of the cell's records; also in the Parquet footer.
+    /// The counts of the cell's records; also in the Parquet footer.
     pub audit: Audit,
 }
 

@@ -51,7 +51,7 @@ pub struct Setbacks {
     pub uncertain: u32,
 }
 
-/// How often a name may be taken before the batch is handed back to Lambda. Each time another delivery got on, so this
+/// How often a name may be taken before the batch is handed back to Lambda. Each time another delivery committed, so this
 /// is for many deliveries of one shard at once: Lambda has at most ten.
 pub const MAX_TAKEN: u32 = 20;
 /// How many creates may stay uncertain before the batch is handed back to Lambda.

@@ -41,7 +41,7 @@ pub static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// What became of the records of one object: `received = written + duplicates + filtered + rejected`.
+/// The counts of one object's records: `received = written + duplicates + filtered + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Position of the first record that the object accounts for.

@@ -34,7 +34,7 @@ fn zstd_stream(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What becomes of the one record: its payload, or the reason why there is none. Its bytes are kept as they were sent.
+/// How the one record ends: its payload, or the reason why there is none. Its bytes are kept as they were sent.
 fn payload_of(sent: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
     let event = event(&[(NOON, sent)]);
     let batch = decode::kinesis(&event).unwrap();

@@ -1,4 +1,4 @@
-//! The parser and the JSON Schema of the contract, held to each other.
+//! The parser compared with the JSON Schema of the contract.
 //!
 //! What a schema cannot say, or says otherwise, is this alone: lengths are of bytes, and a schema counts characters;
 //! an `event_time` has bounds; and RFC 3339 lets a space stand for the `T`, where the format `date-time` does not. A

@@ -45,7 +45,7 @@ fn unreadable_scalar(name: &str, json: &str) -> Option<Rejected> {
     })
 }
 
-/// The members of an object in their order: names decoded, values held to the grammar.
+/// The members of an object in their order: names decoded, values checked against the grammar.
 struct Members<'p>(Vec<(String, &'p RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {

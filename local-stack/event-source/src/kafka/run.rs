@@ -15,7 +15,7 @@ use super::task::PollerTask;
 use crate::mapping::delivery::SAVE_INTERVAL;
 use crate::mapping::time::reached;
 
-/// Runs until `stop` turns true, or an error that trying again would not mend. Metrics are published with `cloudwatch`,
+/// Runs until `stop` turns true, or an error that a retry would not fix. Metrics are published with `cloudwatch`,
 /// if there is one.
 pub async fn run(
     source: EventSource,

@@ -17,7 +17,7 @@ use crate::mapping::time::now;
 
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Runs until `stop` turns true, or an error that trying again would not mend. Metrics are published with `cloudwatch`,
+/// Runs until `stop` turns true, or an error that a retry would not fix. Metrics are published with `cloudwatch`,
 /// if there is one.
 pub async fn run(
     source: EventSource,
