@@ -47,7 +47,8 @@ class EventSource:
         found = []
         for child in process.children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if child.cmdline()[:1] == [str(self.settings.function)]:
+                # A function takes no argument, and psutil takes a lone path with a space in it for two.
+                if " ".join(child.cmdline()) == str(self.settings.function):
                     found.append(child)
         return found
 
