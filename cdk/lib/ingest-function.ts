@@ -10,6 +10,7 @@ import { Construct } from "constructs";
 import { checkedArtifact } from "./artifact.ts";
 import { commonPermissions, type Sinks } from "./ingest-permissions.ts";
 import { functionName, LIVE } from "./names.ts";
+import type { Agreement } from "./partial-responses.ts";
 import type { Settings } from "./settings.ts";
 
 /** What one function is made of. */
@@ -20,6 +21,8 @@ export interface IngestFunctionProps {
   readonly binary: string;
   /** What it needs besides what all functions need. */
   readonly permissions: PolicyStatement[];
+  /** How it answers when records failed, which its mapping must read. */
+  readonly answers: Agreement;
 }
 
 /**
@@ -33,7 +36,7 @@ export class IngestFunction extends Construct {
   readonly function: Function;
   readonly live: Alias;
 
-  constructor(scope: Construct, id: string, { settings, sinks, binary, permissions }: IngestFunctionProps) {
+  constructor(scope: Construct, id: string, { settings, sinks, binary, permissions, answers }: IngestFunctionProps) {
     super(scope, id);
     const named = functionName(settings, binary);
     const logGroup = new LogGroup(this, "Log", {
@@ -71,6 +74,7 @@ export class IngestFunction extends Construct {
         TRIBUTARY_HORIZON_MINUTES: String(settings.horizonMinutes),
         TRIBUTARY_KEEP_TEST_EVENTS: String(settings.keepTestEvents),
         TRIBUTARY_METRICS: String(settings.metrics),
+        ...answers.environment,
         RUST_LOG: settings.logLevel,
       },
       // All permissions stand in one place; nothing may add to them.

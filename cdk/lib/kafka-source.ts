@@ -10,6 +10,7 @@ import { Construct } from "constructs";
 
 import { givenUpTo, IngestFunction } from "./ingest-function.ts";
 import { kafkaPermissions, type Sinks } from "./ingest-permissions.ts";
+import { agreement } from "./partial-responses.ts";
 import type { KafkaSettings, Settings } from "./settings.ts";
 
 const AUTHENTICATION = {
@@ -24,11 +25,13 @@ export class KafkaSource extends Construct {
 
   constructor(scope: Construct, id: string, settings: Settings, kafka: KafkaSettings, sinks: Sinks) {
     super(scope, id);
+    const answers = agreement("partition");
     this.ingest = new IngestFunction(this, "Ingest", {
       settings,
       sinks,
       binary: "ingest-redpanda",
       permissions: kafkaPermissions(Stack.of(this), kafka),
+      answers,
     });
     const { clusterArn, bootstrapServers, subnetIds = [], securityGroupIds = [] } = kafka;
     const { retryAttempts, maximumRecordAgeSeconds } = settings;
@@ -51,7 +54,7 @@ export class KafkaSource extends Construct {
       maxBatchingWindow: Duration.seconds(settings.batchingWindowSeconds),
       // The controls of failed batches need provisioned pollers (Lambda guide, "error handling controls for Kafka").
       provisionedPollerConfig: { minimumPollers: kafka.minimumPollers, maximumPollers: kafka.maximumPollers },
-      reportBatchItemFailures: true,
+      ...answers.mapping,
       bisectBatchOnError: true,
       ...(retryAttempts >= 0 ? { retryAttempts } : {}),
       ...(maximumRecordAgeSeconds >= 0 ? { maxRecordAge: Duration.seconds(maximumRecordAgeSeconds) } : {}),

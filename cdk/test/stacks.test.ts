@@ -7,6 +7,7 @@ import { Stack } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
 
 import { EVENTS_COLUMNS, ROLLUPS_COLUMNS } from "../lib/catalog.ts";
+import { agreement } from "../lib/partial-responses.ts";
 import { EVERYTHING, KAFKA, make, MSK, only, resources, text } from "./support.ts";
 
 const of = (stack: Stack | undefined): Template => {
@@ -175,6 +176,24 @@ test("the mapping reports item failures, bisects, and gives up to the bucket bef
   assert.match(text(mapping.FunctionName), /^<part of <KinesisIngestLive\w+>>:live$/);
   const { OnFailure } = mapping.DestinationConfig as { OnFailure: { Destination: unknown } };
   assert.match(text(OnFailure.Destination), /:s3:::tributary-on-failure-/);
+});
+
+test("a mapping reads partial answers exactly where its function gives them", () => {
+  const { ingest } = make({ kafka: KAFKA });
+  assert(ingest);
+  const all = Object.values(resources(ingest));
+  const properties = (type: string) => all.filter(({ Type }) => Type === type).map(({ Properties }) => Properties);
+  const told = properties("AWS::Lambda::Function").map((one) => {
+    const { FunctionName, Environment } = one as { FunctionName: string; Environment: { Variables: object } };
+    return [FunctionName, (Environment.Variables as Record<string, string>).TRIBUTARY_PARTIAL_RESPONSES];
+  });
+  assert.deepEqual(Object.fromEntries(told), {
+    "tributary-ingest-kinesis": "on",
+    "tributary-ingest-redpanda": "partition",
+  });
+  const read = properties("AWS::Lambda::EventSourceMapping").map((one) => one.FunctionResponseTypes);
+  assert.deepEqual(read, [["ReportBatchItemFailures"], ["ReportBatchItemFailures"]]);
+  assert.deepEqual(agreement("off").mapping, { reportBatchItemFailures: false });
 });
 
 test("there is no function of a topic unless one is asked for", () => {
