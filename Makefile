@@ -76,16 +76,20 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 test: ## set-up, lints, all tests, a deployment and two end-to-end runs, with the time of each part (not chaos, fuzz, bench, deny)
 	@.ci/parts.sh setup lint unit spark-test stack-test grafana-test cdk-test test-deploy end-to-end end-to-end-redpanda
 
-lint: ## formatting and lints of Rust, Python and shell; warnings are errors
-	@local-stack/set-up/set-up.sh build
+lint: ## formatting and lints of TypeScript, Rust, Python and shell; warnings are errors
+	@local-stack/set-up/set-up.sh build grafana cdk
+	npm run --silent --prefix grafana lint
+	npm run --silent --prefix cdk lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(tools)/ruff check --quiet
 	$(tools)/ruff format --check --quiet
 	$(tools)/shellcheck $(shell_scripts)
 
-format: ## format Rust and Python in place
-	@local-stack/set-up/set-up.sh build
+format: ## format TypeScript, Rust and Python in place
+	@local-stack/set-up/set-up.sh build grafana cdk
+	npm run --silent --prefix grafana format
+	npm run --silent --prefix cdk format
 	cargo fmt --all
 	$(tools)/ruff check --fix
 	$(tools)/ruff format
@@ -111,9 +115,9 @@ monitor-test: ## the page with the dashboards in a real browser, while events fl
 	@$(set_up) && local-stack/set-up/set-up.sh monitor-test && $(local) up
 	@$(closed) env SCREENSHOTS=$(SCREENSHOTS) .local/venv/monitor-test/bin/python -m pytest -q local-stack/tributary_monitor/browser_tests
 
-grafana-test: ## dashboards and alarms as code: lints, drift, tests
+grafana-test: ## dashboards and alarms as code: drift, tests
 	@local-stack/set-up/set-up.sh grafana
-	@cd grafana && npm run --silent lint && npm run --silent check && npm run --silent test
+	@cd grafana && npm run --silent check && npm run --silent test
 
 end-to-end: ## the demo's path with few events on a stack of its own, function and event source killed in mid-run
 	@$(set_up) && $(local) end-to-end $(if $(SEED),--seed $(SEED))
@@ -171,9 +175,9 @@ cdk_settings := $(if $(ARCHITECTURE),-c tributary:architecture=$(ARCHITECTURE)) 
 on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)"
 
 .PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions deploy-jobs smoke-test
-cdk-test: ## the CDK stacks: types, lints, permissions, snapshots, cdk-nag, cost, generated documents
+cdk-test: ## the CDK stacks: permissions, snapshots, cdk-nag, cost, generated documents
 	@local-stack/set-up/set-up.sh cdk
-	@cd cdk && npm run --silent lint && npm run --silent check && npm run --silent test
+	@cd cdk && npm run --silent check && npm run --silent test
 
 test-deploy: ## deploy the stacks to a LocalStack of their own, look, move the code forth and back, destroy, look again
 	@local-stack/set-up/set-up.sh lake stack deploy kinesis cdk binaries
