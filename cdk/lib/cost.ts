@@ -1,7 +1,7 @@
 /** What a month costs, computed from the load, from what was measured, and from list prices. */
 import { readFileSync } from "node:fs";
 
-import { alarmDefinitions } from "./alarms.ts";
+import { alarmDefinitions, type AlarmDefinition } from "./alarms.ts";
 import { PRICES } from "./prices.ts";
 import { KNOBS } from "./settings.ts";
 
@@ -44,9 +44,14 @@ export const DEPLOYED = {
   batchSize: KNOBS.batchSize.default,
   batchingWindowSeconds: KNOBS.batchingWindowSeconds.default,
   memoryMb: KNOBS.memoryMb.default,
-  alarms: alarmDefinitions().length,
+  alarmMetrics: alarmDefinitions().reduce((sum, alarm) => sum + billedMetrics(alarm), 0),
   metricsPerStream: metricsPerStream(),
 };
+
+/** An alarm on an expression is billed for each metric that it reads (aws.amazon.com/cloudwatch/pricing). */
+function billedMetrics({ metrics }: AlarmDefinition): number {
+  return metrics?.length ?? 1;
+}
 
 /** The function's metrics with the dimension Stream alone; Lag is one more for each shard. */
 function metricsPerStream(): number {
@@ -100,11 +105,17 @@ export function streamItems(load: Load): Item[] {
   ];
 }
 
+/**
+ * Share of a processor that the function's memory brings: a whole one at 1,769 MB, and so in proportion
+ * (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). One thread uses no more than one.
+ */
+export const processorShare = (): number => Math.min(1, DEPLOYED.memoryMb / 1769);
+
 /** Everything from the stream to the lake. */
 export function ingestItems(load: Load): Item[] {
   const { shards, events, eventsPerBatch, batches } = volume(load);
   const { lambda, s3, cloudWatch, xray, kms } = PRICES;
-  const seconds = (ASSUMED.waitMsPerBatch + MEASURED.processorMsPerEvent * eventsPerBatch) / 1000;
+  const seconds = (ASSUMED.waitMsPerBatch + (MEASURED.processorMsPerEvent * eventsPerBatch) / processorShare()) / 1000;
   // X-Ray's default rule: the first request of a second, and five in a hundred of the others.
   const traces = Math.min(batches, MONTH_SECONDS) + 0.05 * Math.max(0, batches - MONTH_SECONDS);
   const metrics = DEPLOYED.metricsPerStream + shards;
@@ -116,7 +127,10 @@ export function ingestItems(load: Load): Item[] {
     { item: "CloudWatch, metrics", dollars: metrics * cloudWatch.metricMonth },
     { item: "CloudWatch, PutMetricData", dollars: batches * MEASURED.putMetricDataPerBatch * cloudWatch.putMetricData },
     { item: "CloudWatch, logs", dollars: ((batches * MEASURED.logBytesPerBatch) / GB) * cloudWatch.logGb },
-    { item: "CloudWatch, alarms; the topic's key", dollars: DEPLOYED.alarms * cloudWatch.alarmMonth + kms.keyMonth },
+    {
+      item: "CloudWatch, alarms; the topic's key",
+      dollars: DEPLOYED.alarmMetrics * cloudWatch.alarmMonth + kms.keyMonth,
+    },
     { item: "X-Ray, traces", dollars: traces * xray.trace },
   ];
 }

@@ -31,7 +31,7 @@ export class DeployRole extends Stack {
       ),
       inlinePolicies: {
         stacks: new PolicyDocument({ statements: [this.bootstrapRoles(settings)] }),
-        code: new PolicyDocument({ statements: [this.functionCode(settings), publishJobs(held)] }),
+        code: new PolicyDocument({ statements: [this.functionCode(settings)] }),
         smoke: new PolicyDocument({ statements: smokeTest(held) }),
       },
     });
@@ -54,7 +54,7 @@ export class DeployRole extends Stack {
 
   /** What `make deploy-functions` and `make rollback-functions` call. */
   private functionCode(settings: Settings): PolicyStatement {
-    const binaries = ["ingest-kinesis", ...(settings.kafka ? ["ingest-redpanda"] : [])];
+    const binaries = [...(settings.stream ? ["ingest-kinesis"] : []), ...(settings.kafka ? ["ingest-redpanda"] : [])];
     const functions = binaries.map((binary) => functionName(settings, binary));
     const arns = functions.flatMap((name) => {
       const arn = this.formatArn({ service: "lambda", resource: `function:${name}` });
@@ -77,14 +77,10 @@ function subject({ githubRepository, githubEnvironment, githubBranch }: Settings
   return `repo:${githubRepository}:${from}`;
 }
 
-function publishJobs({ artifacts }: Stored): PolicyStatement {
-  return allow("PublishJobs", ["s3:PutObject"], [artifacts.arnForObjects(`${PREFIX.jobs}*`)]);
-}
-
 /** One event in, and a look at the lake for it. */
 function smokeTest({ stream, lake, key }: Stored): PolicyStatement[] {
   return [
-    allow("SendEvent", ["kinesis:PutRecord"], [stream.streamArn]),
+    ...(stream ? [allow("SendEvent", ["kinesis:PutRecord"], [stream.streamArn])] : []),
     allow("FindEvent", ["s3:ListBucket"], [lake.bucketArn], { StringLike: { "s3:prefix": [`${PREFIX.events}*`] } }),
     allow("ReadEvent", ["s3:GetObject"], [lake.arnForObjects(`${PREFIX.events}*`)]),
     ...(key ? [allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], [key.keyArn])] : []),

@@ -24,13 +24,7 @@ export function makeStacks(app: App, settings: Settings): Stacks {
   const query = settings.query
     ? new Query(app, `${name}-query`, settings, storage, { description: "Tributary: tables and report" })
     : undefined;
-  const monitoring = new Monitoring(
-    app,
-    `${name}-monitoring`,
-    settings,
-    { ingest, query },
-    { description: "Tributary: alarms" },
-  );
+  const monitoring = new Monitoring(app, `${name}-monitoring`, settings, { description: "Tributary: who is told" });
   const deployRole = settings.githubRepository
     ? new DeployRole(app, `${name}-deploy-role`, settings, storage, { description: "Tributary: deployment by GitHub" })
     : undefined;

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { Stack } from "aws-cdk-lib";
 
-import { EVERYTHING, make, MSK, resources, text } from "./support.ts";
+import { EVERYTHING, make, MSK, MSK_IAM, resources, text } from "./support.ts";
 
 interface Statement {
   readonly Sid?: string;
@@ -74,30 +74,49 @@ test("the function of a topic reads its secret and makes interfaces, and an MSK 
   const kafka = statements(make({ kafka: MSK }).ingest)
     .map(readable)
     .slice(9);
-  assert.deepEqual(kafka.slice(0, 4), [
+  assert.deepEqual(kafka.slice(0, 5), [
     `ReadSecret: secretsmanager:GetSecretValue on ${MSK.secretArn}`,
+    `ReadSecretKey: kms:Decrypt on ${MSK.secretKeyArn}`,
     "Interfaces: ec2:CreateNetworkInterface, ec2:DeleteNetworkInterface on arn:aws:ec2:::network-interface/*, arn:aws:ec2:::subnet/*, arn:aws:ec2:::security-group/*",
     "DescribeNetwork: ec2:DescribeNetworkInterfaces, ec2:DescribeVpcs, ec2:DescribeSubnets, ec2:DescribeSecurityGroups on *",
-    `FindBrokers: kafka:DescribeCluster, kafka:DescribeClusterV2, kafka:GetBootstrapBrokers on ${MSK.clusterArn}`,
+    `FindBrokers: kafka:DescribeClusterV2, kafka:GetBootstrapBrokers on ${MSK.clusterArn}`,
   ]);
   assert(kafka.includes(COMMON[0] ?? ""));
   assert(!kafka.some((statement) => statement.includes("kinesis:")));
 });
 
-test("a Spark job reads the lake and writes reports, and the schedule starts it on one application", () => {
+test("with IAM a topic's function joins the cluster, reads the one topic, and uses the one group", () => {
+  const kafka = statements(make({ kafka: MSK_IAM, stream: false }).ingest).map(readable);
+  const within = (kind: string) => MSK.clusterArn.replace(":cluster/", `:${kind}/`);
+  assert.deepEqual(kafka.slice(3, 6), [
+    `JoinCluster: kafka-cluster:Connect, kafka-cluster:DescribeClusterDynamicConfiguration on ${MSK.clusterArn}`,
+    `ReadTopic: kafka-cluster:DescribeTopic, kafka-cluster:ReadData on ${within("topic")}/tributary-events`,
+    `UseGroup: kafka-cluster:AlterGroup, kafka-cluster:DescribeGroup on ${within("group")}/tributary`,
+  ]);
+  assert(!kafka.some((statement) => statement.includes("secretsmanager:")));
+});
+
+test("a Spark job reads the lake and writes reports, and the nightly run starts it on one application", () => {
   const { query } = make();
   assert(query);
-  const application = "<ReportApplication9811B5E9.Arn>";
-  assert.deepEqual(statements(query).map(readable), [
+  const found = statements(query).map(readable);
+  const brief = found.map((each) =>
+    each.replaceAll(/<Nightly([A-Za-z]+)[0-9A-F]{8}/g, "<$1").replaceAll(/[0-9a-f]{64}/g, "…"),
+  );
+  assert.deepEqual(brief, [
     `ListLake: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events","events/*","rollups","rollups/*","reports","reports/*"]}}`,
     `ReadLake: s3:GetObject on ${LAKE}/events/*, ${LAKE}/rollups/*`,
     `WriteReports: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/reports/*`,
-    'ListJobs: s3:ListBucket on arn:aws:s3:::tributary-artifacts- if {"StringLike":{"s3:prefix":["jobs","jobs/*"]}}',
-    "ReadJobs: s3:GetObject on arn:aws:s3:::tributary-artifacts-/jobs/*",
-    "WriteLog: logs:CreateLogStream, logs:DescribeLogStreams, logs:PutLogEvents on <ReportLog194F61F9.Arn>",
+    "ReadJobs: s3:GetObject on arn:aws:s3:::cdk-hnb659fds-assets-/….zip, arn:aws:s3:::cdk-hnb659fds-assets-/….py",
+    "ReadSubmitted: s3:GetObject on arn:aws:s3:::tributary-artifacts-/emr/*",
+    "WriteLog: logs:CreateLogStream, logs:DescribeLogStreams, logs:PutLogEvents on <Log.Arn>",
     "FindLog: logs:DescribeLogGroups on arn:aws:logs:::log-group:*",
-    `Start: emr-serverless:StartJobRun, emr-serverless:TagResource on ${application}, ${application}/jobruns/*`,
-    'PassJobRole: iam:PassRole on <ReportJobRole24E81E9A.Arn> if {"StringEquals":{"iam:PassedToService":"emr-serverless.amazonaws.com"}}',
+    "Submit: emr-serverless:StartJobRun on <Application.Arn>",
+    "Tag: emr-serverless:TagResource on <Application.Arn>, <Application.Arn>/jobruns/*",
+    "Follow: emr-serverless:GetJobRun, emr-serverless:CancelJobRun on <Application.Arn>/jobruns/*",
+    'PassJobRole: iam:PassRole on <JobRole.Arn> if {"StringEquals":{"iam:PassedToService":"emr-serverless.amazonaws.com"}}',
+    "HearOfTheEnd: events:PutTargets, events:PutRule, events:DescribeRule on arn:aws:events:::rule/StepFunctionsGetEventsForEMRServerlessJobRule",
+    "Start: states:StartExecution on <Machine>",
   ]);
 });
 
@@ -109,7 +128,6 @@ test("a deployment assumes the roles of the CDK, moves the code of one function,
   assert.deepEqual(statements(deployRole).map(readable), [
     `Cdk: sts:AssumeRole on ${["deploy", "file-publishing", "lookup"].map(role).join(", ")}`,
     `MoveCode: lambda:GetAlias, lambda:GetFunction, lambda:GetFunctionConfiguration, lambda:ListVersionsByFunction, lambda:PublishVersion, lambda:UpdateAlias, lambda:UpdateFunctionCode on ${functionArn}, ${functionArn}:*`,
-    "PublishJobs: s3:PutObject on arn:aws:s3:::tributary-artifacts-/jobs/*",
     "SendEvent: kinesis:PutRecord on arn:aws:kinesis:::stream/tributary-events",
     `FindEvent: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events/*"]}}`,
     `ReadEvent: s3:GetObject on ${LAKE}/events/*`,

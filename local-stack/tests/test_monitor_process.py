@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tributary_local import processes
 from tributary_local.demo import GRAFANA_PROFILE, show_dashboards, warn_if_died
-from tributary_local.emr_metrics import job_metrics
+from tributary_local.nightly_metrics import job_metrics
 from tributary_local.localstack import LocalStackContainer
 from tributary_local.monitor import PORT_VARIABLE, Monitor
 from tributary_local.ports import free_port
@@ -111,9 +111,9 @@ def test_grafana_is_where_compose_publishes_it() -> None:
 
 def test_a_report_counts_as_one_job_that_succeeded_or_failed() -> None:
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=True)}
-    assert counts == {"SuccessJobs": 1, "FailedJobs": 0}
+    assert counts == {"ExecutionsSucceeded": 1, "ExecutionsFailed": 0, "ExecutionsTimedOut": 0}
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=False)}
-    assert counts == {"SuccessJobs": 0, "FailedJobs": 1}
+    assert counts == {"ExecutionsSucceeded": 0, "ExecutionsFailed": 1, "ExecutionsTimedOut": 0}
     assert all(
-        metric["Dimensions"] == [{"Name": "ApplicationId", "Value": "local"}] for metric in job_metrics(succeeded=True)
+        metric["Dimensions"] == [{"Name": "StateMachineArn", "Value": "local"}] for metric in job_metrics(succeeded=True)
     )
