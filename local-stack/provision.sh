@@ -37,7 +37,9 @@ positive TRIBUTARY_QUARANTINE_DAYS "$quarantine_days"
 
 aws=aws
 [ ! -x .local/venv/stack/bin/aws ] || aws=.local/venv/stack/bin/aws
-export AWS_PAGER='' AWS_DEFAULT_OUTPUT=text
+export AWS_PAGER='' AWS_DEFAULT_OUTPUT=text AWS_CLI=$aws
+# shellcheck source=cdk/region.sh
+. cdk/region.sh
 
 call() {
     "$aws" ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"
@@ -55,7 +57,7 @@ create() { # pattern of that answer, call
 
 make_bucket() {
     local region location=() encryption='{"SSEAlgorithm": "AES256"}'
-    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$("$aws" configure get region || echo us-east-1)}}
+    region=${AWS_REGION:-us-east-1}
     # us-east-1 is the one region that must not be named.
     [ "$region" = us-east-1 ] || location=(--create-bucket-configuration "LocationConstraint=$region")
     create BucketAlreadyOwnedByYou s3api create-bucket --bucket "$bucket" "${location[@]+"${location[@]}"}"

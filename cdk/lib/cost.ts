@@ -151,4 +151,32 @@ export function firehoseItems({ eventsPerSecond, eventBytes }: Load): Item[] {
   ];
 }
 
+/** Hours that a rehearsal is allowed, the nightly run's own limit among them. */
+const REHEARSAL_HOURS = 5;
+
+/**
+ * What a rehearsal may cost at most: every metered part at its limit for as long as it may take.
+ *
+ * Metrics and alarms are billed by the hour, the keys of two deployments of a topic by the hour as well.
+ */
+export function rehearsalItems(): Item[] {
+  const { kinesis, cloudWatch, kms, emrServerless } = PRICES;
+  const share = REHEARSAL_HOURS / MONTH_HOURS;
+  const run = KNOBS.reportTimeoutMinutes.default / 60;
+  const vcpu = KNOBS.reportMaximumVcpu.default * run * emrServerless.vcpuHour;
+  const memory = KNOBS.reportMaximumMemoryGb.default * run * emrServerless.gbHour;
+  return [
+    { item: "Kinesis, shards", dollars: KNOBS.shards.default * REHEARSAL_HOURS * kinesis.shardHour },
+    // The run and its two tries.
+    { item: "EMR Serverless, three runs at the application's limit", dollars: 3 * (vcpu + memory) },
+    { item: "CloudWatch, alarms and their copies", dollars: 2 * DEPLOYED.alarmMetrics * cloudWatch.alarmMonth * share },
+    {
+      item: "CloudWatch, metrics",
+      dollars: (DEPLOYED.metricsPerStream + KNOBS.shards.default + DEPLOYED.alarmMetrics) * cloudWatch.metricMonth,
+    },
+    { item: "KMS, two keys of a topic", dollars: 2 * kms.keyMonth },
+    { item: "Lambda, S3, Step Functions, logs: some thousand requests", dollars: 0.1 },
+  ];
+}
+
 export const total = (items: readonly Item[]): number => items.reduce((sum, { dollars }) => sum + dollars, 0);

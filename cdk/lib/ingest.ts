@@ -6,6 +6,7 @@ import { makeAlarms } from "./alarms.ts";
 import { KafkaSource } from "./kafka-source.ts";
 import { KinesisSource } from "./kinesis-source.ts";
 import { streamName } from "./names.ts";
+import { Redrive } from "./redrive.ts";
 import type { Settings } from "./settings.ts";
 import type { Storage } from "./storage.ts";
 import { stored } from "./stored.ts";
@@ -20,6 +21,12 @@ export class Ingest extends Stack {
     const { stream } = held;
     this.kinesis = stream ? new KinesisSource(this, "Kinesis", settings, stream, held) : undefined;
     this.kafka = settings.kafka ? new KafkaSource(this, "Kafka", settings, settings.kafka, held) : undefined;
+    new Redrive(this, "Redrive", {
+      settings,
+      stored: held,
+      kinesis: this.kinesis?.ingest.live,
+      kafka: this.kafka?.ingest.live,
+    });
     if (this.kinesis) this.watch("kinesis", this.kinesis, settings, streamName(settings));
     if (this.kafka) this.watch("kafka", this.kafka, settings, settings.kafka?.topic ?? "");
   }

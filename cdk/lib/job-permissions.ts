@@ -21,24 +21,20 @@ export function jobPermissions(
   code: readonly Asset[],
 ): PolicyStatement[] {
   const { events, rollups, reports } = PREFIX;
-  // The S3 connector also asks for the prefix without its slash, to tell a folder from an object.
-  const listed = {
-    StringLike: {
-      "s3:prefix": [events, rollups, reports].flatMap((prefix) => [prefix.slice(0, -1), `${prefix}*`]),
-    },
-  };
+  // The connector asks for the prefix without its slash, too: EMR 7.10 and newer read s3:// by S3A, which looks for an
+  // object of a folder's name first (https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-s3a-migrate.html).
+  const objects = (...prefixes: string[]): string[] =>
+    prefixes.flatMap((prefix) => [lake.arnForObjects(prefix.slice(0, -1)), lake.arnForObjects(`${prefix}*`)]);
   return [
-    allow("ListLake", ["s3:ListBucket"], [lake.bucketArn], listed),
-    allow(
-      "ReadLake",
-      ["s3:GetObject"],
-      [events, rollups].map((prefix) => lake.arnForObjects(`${prefix}*`)),
-    ),
+    // Whole, without a condition on the prefix: of an object that is not there S3 says 404 to who may list, and 403 to
+    // anybody else, and a HEAD names no prefix (https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html).
+    allow("ListLake", ["s3:ListBucket"], [lake.bucketArn]),
+    allow("ReadLake", ["s3:GetObject"], objects(events, rollups)),
     // Delete: the connector tidies away what stands for a folder.
     allow(
       "WriteReports",
       ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-      [lake.arnForObjects(`${reports}*`)],
+      objects(reports),
     ),
     allow(
       "ReadJobs",

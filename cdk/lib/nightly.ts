@@ -67,7 +67,7 @@ export class Nightly extends Construct {
   private packageAsset(): Asset {
     return new Asset(this, "Package", {
       path: fileURLToPath(new URL("../../emr", import.meta.url)),
-      exclude: ["*", "!tributary_emr", "tributary_emr/*", "!tributary_emr/*.py", "!tributary_emr/*.properties"],
+      exclude: ["*", ".*", "!tributary_emr", "tributary_emr/*", "!tributary_emr/*.py", "!tributary_emr/*.properties"],
     });
   }
 

@@ -8,6 +8,7 @@ import {
   ingestItems,
   MEASURED,
   processorShare,
+  rehearsalItems,
   streamItems,
   total,
   volume,
@@ -89,4 +90,11 @@ test("work takes longer on a share of a processor, waiting does not", () => {
   const work = (MEASURED.processorMsPerEvent * eventsPerBatch) / 1000;
   const seconds = ASSUMED.waitMsPerBatch / 1000 + work * (1769 / 512);
   about(dollars(ingestItems(load(1000)), "Lambda, compute"), batches * seconds * 0.5 * 0.0000133334);
+});
+
+test("a rehearsal's bound holds for the whole of what it starts", () => {
+  const items = rehearsalItems();
+  about(dollars(items, "EMR Serverless"), 3 * (16 * 0.052624 + 64 * 0.0057785));
+  about(dollars(items, "Kinesis"), 4 * 5 * 0.015);
+  assert(total(items) < 20, "nobody has to think about it for long");
 });

@@ -16,11 +16,13 @@ interface Statement {
 
 const list = <Value>(value: Value | Value[]): Value[] => (Array.isArray(value) ? value : [value]);
 
-/** The statements of all roles of a stack. */
-function statements(stack: Stack): Statement[] {
-  return Object.values(resources(stack))
-    .filter(({ Type }) => Type === "AWS::IAM::Role")
-    .flatMap(({ Properties }) => list((Properties.Policies ?? []) as { PolicyDocument: { Statement: Statement[] } }[]))
+/** The statements of all roles of a stack, or of those of one construct. */
+function statements(stack: Stack, construct = ""): Statement[] {
+  return Object.entries(resources(stack))
+    .filter(([id, { Type }]) => Type === "AWS::IAM::Role" && id.startsWith(construct))
+    .flatMap(([, { Properties }]) =>
+      list((Properties.Policies ?? []) as { PolicyDocument: { Statement: Statement[] } }[]),
+    )
     .flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
 }
 
@@ -51,7 +53,7 @@ const log = (logGroup: string): string => `WriteLog: logs:CreateLogStream, logs:
 const TRACE = "Trace: xray:PutTraceSegments, xray:PutTelemetryRecords on *";
 
 test("the function reads its stream and its window, writes what it commits, and can do nothing else", () => {
-  assert.deepEqual(statements(make().ingest).map(readable), [
+  assert.deepEqual(statements(make().ingest, "Kinesis").map(readable), [
     "ReadStream: kinesis:DescribeStream, kinesis:DescribeStreamSummary, kinesis:GetRecords, kinesis:GetShardIterator, kinesis:ListShards on arn:aws:kinesis:::stream/tributary-events",
     ...COMMON,
     log("KinesisIngestLogC9C3ED5D"),
@@ -59,21 +61,31 @@ test("the function reads its stream and its window, writes what it commits, and 
   ]);
 });
 
+test("the redrive takes what was given up and reads quarantine, and invokes nothing but the alias", () => {
+  const found = statements(make().ingest, "Redrive").map(readable);
+  assert.deepEqual(found.slice(0, 4), [
+    "ListGivenUp: s3:ListBucket on arn:aws:s3:::tributary-on-failure-",
+    "TakeGivenUp: s3:GetObject, s3:DeleteObject on arn:aws:s3:::tributary-on-failure-/aws/lambda/*",
+    `ListQuarantine: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["quarantine/*"]}}`,
+    `ReadQuarantine: s3:GetObject on ${LAKE}/quarantine/*`,
+  ]);
+  assert.match(found[4] ?? "", /^Deliver: lambda:InvokeFunction on <KinesisIngestLive\w+>$/);
+  assert.equal(found.length, 6);
+});
+
 test("without tracing there is no permission to trace, and with a key one to use it", () => {
-  const untraced = statements(make({ tracing: false }).ingest).map(readable);
+  const untraced = statements(make({ tracing: false }).ingest, "Kinesis").map(readable);
   assert(!untraced.includes(TRACE));
   const arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
   assert(
-    statements(make({ kmsKey: arn }).ingest)
+    statements(make({ kmsKey: arn }).ingest, "Kinesis")
       .map(readable)
       .includes(`UseKey: kms:Decrypt, kms:GenerateDataKey on ${arn}`),
   );
 });
 
 test("the function of a topic reads its secret and makes interfaces, and an MSK cluster's finds its brokers", () => {
-  const kafka = statements(make({ kafka: MSK }).ingest)
-    .map(readable)
-    .slice(9);
+  const kafka = statements(make({ kafka: MSK }).ingest, "Kafka").map(readable);
   assert.deepEqual(kafka.slice(0, 5), [
     `ReadSecret: secretsmanager:GetSecretValue on ${MSK.secretArn}`,
     `ReadSecretKey: kms:Decrypt on ${MSK.secretKeyArn}`,
@@ -86,7 +98,7 @@ test("the function of a topic reads its secret and makes interfaces, and an MSK 
 });
 
 test("with IAM a topic's function joins the cluster, reads the one topic, and uses the one group", () => {
-  const kafka = statements(make({ kafka: MSK_IAM, stream: false }).ingest).map(readable);
+  const kafka = statements(make({ kafka: MSK_IAM, stream: false }).ingest, "Kafka").map(readable);
   const within = (kind: string) => MSK.clusterArn.replace(":cluster/", `:${kind}/`);
   assert.deepEqual(kafka.slice(3, 6), [
     `JoinCluster: kafka-cluster:Connect, kafka-cluster:DescribeClusterDynamicConfiguration on ${MSK.clusterArn}`,
@@ -104,9 +116,9 @@ test("a Spark job reads the lake and writes reports, and the nightly run starts 
     each.replaceAll(/<Nightly([A-Za-z]+)[0-9A-F]{8}/g, "<$1").replaceAll(/[0-9a-f]{64}/g, "…"),
   );
   assert.deepEqual(brief, [
-    `ListLake: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events","events/*","rollups","rollups/*","reports","reports/*"]}}`,
-    `ReadLake: s3:GetObject on ${LAKE}/events/*, ${LAKE}/rollups/*`,
-    `WriteReports: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/reports/*`,
+    `ListLake: s3:ListBucket on ${LAKE}`,
+    `ReadLake: s3:GetObject on ${LAKE}/events, ${LAKE}/events/*, ${LAKE}/rollups, ${LAKE}/rollups/*`,
+    `WriteReports: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/reports, ${LAKE}/reports/*`,
     "ReadJobs: s3:GetObject on arn:aws:s3:::cdk-hnb659fds-assets-/….zip, arn:aws:s3:::cdk-hnb659fds-assets-/….py",
     "ReadSubmitted: s3:GetObject on arn:aws:s3:::tributary-artifacts-/emr/*",
     "WriteLog: logs:CreateLogStream, logs:DescribeLogStreams, logs:PutLogEvents on <Log.Arn>",
@@ -125,20 +137,31 @@ test("a deployment assumes the roles of the CDK, moves the code of one function,
   assert(deployRole);
   const role = (task: string): string => `arn:aws:iam:::role/cdk-hnb659fds-${task}-role-`;
   const functionArn = "arn:aws:lambda:::function:tributary-ingest-kinesis";
-  assert.deepEqual(statements(deployRole).map(readable), [
+  assert.deepEqual(statements(deployRole, "Role").map(readable), [
     `Cdk: sts:AssumeRole on ${["deploy", "file-publishing", "lookup"].map(role).join(", ")}`,
-    `MoveCode: lambda:GetAlias, lambda:GetFunction, lambda:GetFunctionConfiguration, lambda:ListVersionsByFunction, lambda:PublishVersion, lambda:UpdateAlias, lambda:UpdateFunctionCode on ${functionArn}, ${functionArn}:*`,
+    `MoveCode: lambda:GetAlias, lambda:GetFunction, lambda:GetFunctionConfiguration, lambda:InvokeFunction, lambda:CreateAlias, lambda:PublishVersion, lambda:UpdateAlias, lambda:UpdateFunctionCode on ${functionArn}, ${functionArn}:*`,
     "SendEvent: kinesis:PutRecord on arn:aws:kinesis:::stream/tributary-events",
-    `FindEvent: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events/*"]}}`,
-    `ReadEvent: s3:GetObject on ${LAKE}/events/*`,
+    `FindEvent: s3:ListBucket on ${LAKE} if {"StringLike":{"s3:prefix":["events/*","quarantine/*"]}}`,
+    `ReadEvent: s3:GetObject on ${LAKE}/events/*, ${LAKE}/quarantine/*`,
+    "SeeAlarms: cloudwatch:DescribeAlarms on *",
   ]);
+});
+
+test("what shows the difference may look and nothing else, and is let in before anybody approves", () => {
+  const { deployRole } = make();
+  assert(deployRole);
+  assert.deepEqual(statements(deployRole, "DiffRole").map(readable), [
+    "Cdk: sts:AssumeRole on arn:aws:iam:::role/cdk-hnb659fds-lookup-role-",
+  ]);
+  const roles = Object.entries(resources(deployRole)).filter(([id]) => id.startsWith("DiffRole"));
+  assert.match(JSON.stringify(roles), /"repo:owner\/name:environment:production-diff"/);
 });
 
 test("only the one repository's environment may deploy, or its branch", () => {
   const trusted = (given: Record<string, unknown>): unknown => {
     const { deployRole } = make(given);
     assert(deployRole);
-    const [role] = Object.values(resources(deployRole)).filter(({ Type }) => Type === "AWS::IAM::Role");
+    const [, role] = Object.entries(resources(deployRole)).find(([id]) => id.startsWith("Role")) ?? [];
     const policy = role?.Properties.AssumeRolePolicyDocument as { Statement: [{ Condition: unknown; Action: string }] };
     assert.equal(policy.Statement[0].Action, "sts:AssumeRoleWithWebIdentity");
     return policy.Statement[0].Condition;
@@ -176,7 +199,7 @@ const WITHOUT_RESOURCES = new Set([
 test("no statement allows an action by wildcard, and none all resources where some can be named", () => {
   const { app } = make(EVERYTHING);
   const stacks = app.node.children.filter((child) => Stack.isStack(child));
-  const all = stacks.flatMap(statements);
+  const all = stacks.flatMap((stack) => statements(stack));
   assert(all.length > 30, "all roles are looked at");
   for (const statement of all) {
     assert.equal(statement.Effect, "Allow");

@@ -29,7 +29,7 @@ interface MadeFunction {
 
 const functions = ({ ingest }: Made): MadeFunction[] =>
   Object.entries(resources(ingest))
-    .filter(([, { Type }]) => Type === "AWS::Lambda::Function")
+    .filter(([id, { Type }]) => Type === "AWS::Lambda::Function" && id.includes("Ingest"))
     .map(([id, { Properties }]) => {
       const { Variables } = Properties.Environment as { Variables: Record<string, string> };
       return { id, variables: Variables };
@@ -222,7 +222,9 @@ test("new code and new settings change the function, and never what `live` point
   const pinned = ofType("AWS::Lambda::Alias", "AWS::Lambda::Version");
   assert.equal(pinned[0]?.length, 2);
   for (const each of pinned) assert.deepEqual(each, pinned[0]);
-  const code = ofType("AWS::Lambda::Function").map(([only]) => JSON.stringify(only?.[1].Properties.Code));
+  const code = ofType("AWS::Lambda::Function").map((all) =>
+    JSON.stringify(all.find(([id]) => id.includes("Ingest"))?.[1].Properties.Code),
+  );
   assert.equal(new Set(code).size, 3, "each content has its own key");
 });
 
@@ -238,7 +240,8 @@ test("what is uploaded are the program and the jobs, and nothing that lies besid
     modules.filter((name) => !/\.(py|properties)$/.test(name)),
     [],
   );
-  assert.equal(contents.length, 2);
+  assert(contents.some((names) => names.join() === "redrive.py"));
+  assert.equal(contents.length, 3);
 });
 
 test("the mapping reports item failures, bisects, and gives up to the bucket before the stream forgets", () => {
@@ -449,4 +452,18 @@ test("two deployments in one account share no name", () => {
     [...one].filter((name) => other.has(name)),
     [],
   );
+});
+
+test("the redrive invokes the aliases of the functions that there are, and nothing else", () => {
+  const reads = (given: Record<string, unknown>): string[] => {
+    const redrive = Object.values(resources(make(given).ingest)).find(
+      ({ Properties }) => Properties.FunctionName === "tributary-redrive",
+    );
+    assert(redrive);
+    const { Variables } = redrive.Properties.Environment as { Variables: { FUNCTIONS: unknown } };
+    return Object.keys(JSON.parse(text(Variables.FUNCTIONS)) as object);
+  };
+  assert.deepEqual(reads({}), ["kinesis"]);
+  assert.deepEqual(reads({ kafka: KAFKA }), ["kinesis", "kafka"]);
+  assert.deepEqual(reads({ kafka: KAFKA, stream: false }), ["kafka"]);
 });

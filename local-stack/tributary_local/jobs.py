@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tributary_local import foreground
-from tributary_local.nightly_metrics import publish_job
 from tributary_local.failure import Failure
+from tributary_local.nightly_metrics import publish_job
 from tributary_local.settings import Settings
 
 REPORT_CSV = "p95_event_duration.csv"
@@ -57,7 +57,7 @@ def report(settings: Settings) -> None:
 
 def _report(settings: Settings) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
-    _spark(
+    spark(
         settings,
         "report",
         "--input",
@@ -72,7 +72,7 @@ def _report(settings: Settings) -> None:
 def validate(settings: Settings) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
     lake = f"s3a://{settings.bucket}"
-    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/")
+    spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/")
 
 
 def check_panels(settings: Settings) -> None:
@@ -115,7 +115,7 @@ def _verify(settings: Settings, *arguments: str | Path) -> None:
     )
 
 
-def _spark(settings: Settings, job: str, *arguments: str) -> None:
+def spark(settings: Settings, job: str, *arguments: str) -> None:
     foreground.run(
         f"the Spark job '{job}'",
         [settings.python("lake"), "-m", f"tributary_emr.{job}", *arguments],
