@@ -148,14 +148,16 @@ bench: ## the function and two Python peers on one batch of 10,000 records, as r
 	@BENCH_EVENT=$(bench_event) $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
 
 .PHONY: bench-window
-bench-window: ## what a cold start reads: the window of 200 objects with 5,000 ids each, on the S3 of the local stack
+bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold start with 200 objects of 5,000 ids on the local S3
+	@for ids in 1000000 5000000 10000000; do \
+		cargo run --release --locked --quiet -p pipeline --example window_memory -- "$$ids"; done
 	@$(MAKE) services
 	@$(env) && cargo run --release --locked --quiet -p ingest --example rebuild_window
 
 .PHONY: simulate
-simulate: ## the simulation for as long as one likes: make simulate SEEDS=1000000, or SEED=7 with its whole traces
-	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),100000)) cargo test --locked --quiet -p ingest --test simulation \
-		-- --nocapture every_accepted_event
+simulate: ## the simulation for as long as one likes, of both brokers or one: make simulate SEEDS=1000000 BROKER=redpanda, or SEED=7 with its whole trace
+	@cargo run --release --locked --quiet -p simulation --bin simulate -- $(if $(BROKER),--broker $(BROKER)) \
+		$(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS)))
 
 ##### AWS. NAME, ARCHITECTURE (arm64 or x86_64), FUNCTIONS, and ARGS="-c tributary:shards=2" for the CDK; see cdk/README.md
 

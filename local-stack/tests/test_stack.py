@@ -89,7 +89,7 @@ def test_a_topic_is_read_and_written_by_its_own_function_and_options(
     assert command[command.index("--brokers") + 1] == "127.0.0.1:9092"
     assert "kinesis" not in services(settings)
     environment = settings.child_environment()
-    assert environment["TRIBUTARY_KAFKA_PARTIAL_RESPONSE"] == "partition"
+    assert environment["TRIBUTARY_PARTIAL_RESPONSES"] == "partition"
 
 
 def test_a_broker_whose_port_is_taken_is_not_started(

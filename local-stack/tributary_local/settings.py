@@ -138,8 +138,8 @@ class Settings:
             "TRIBUTARY_ON_FAILURE_QUEUE": self.queue,
             "BROKER": self.broker,
             "TRIBUTARY_BROKERS": self.brokers,
-            # The event source reads partial responses; a function for Kafka does not know that by itself.
-            "TRIBUTARY_KAFKA_PARTIAL_RESPONSE": self.environment.get("TRIBUTARY_KAFKA_PARTIAL_RESPONSE", "partition"),
+            # The event source reads partial responses; the function does not know that by itself.
+            "TRIBUTARY_PARTIAL_RESPONSES": "partition" if self.broker == "redpanda" else "on",
             **additions,
         }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
     reason = "the README's table of reasons is their documentation"
 )]
 pub enum Reason {
+    ArrivalOutOfRange,
     CorruptAggregate,
     CorruptCompression,
     PayloadTooLarge,
@@ -33,7 +34,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
+        Self::ArrivalOutOfRange,
         Self::CorruptAggregate,
         Self::CorruptCompression,
         Self::PayloadTooLarge,
@@ -56,6 +58,7 @@ impl Reason {
     /// The name in quarantine lines and in the metric dimension `Reason`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::ArrivalOutOfRange => "arrival_out_of_range",
             Self::CorruptAggregate => "corrupt_aggregate",
             Self::CorruptCompression => "corrupt_compression",
             Self::PayloadTooLarge => "payload_too_large",

@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
+
 use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::S3;
 use ingest::lineage::Roots;
@@ -35,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let event = event(now.as_secs(), OBJECTS * IDS_PER_OBJECT, 1);
     let before = resident_bytes()?;
     let mut cold = environment(lake);
-    let (elapsed, Outcome { report, .. }) = deliver(&mut cold, &event).await?;
+    let (elapsed, Outcome { counts, .. }) = deliver(&mut cold, &event).await?;
     let grown = resident_bytes()? - before;
     println!(
         "{OBJECTS} objects of {IDS_PER_OBJECT} ids\n\
@@ -44,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
          resident memory grew by          {:>8.1} MB",
         milliseconds(warm_times[warm_times.len() / 2]),
         milliseconds(elapsed),
-        report.window_reads,
+        counts.window_reads,
         grown / 1e6,
     );
     Ok(())
@@ -57,7 +59,7 @@ fn environment(lake: S3) -> Handler<S3, Roots> {
             bound_ms: 60 * 60_000,
         },
         horizon_ms: 15 * 60_000,
-        max_window_ids: 5_000_000,
+        memory_mb: 1024,
     };
     Handler::new(lake, Roots, settings, 7)
 }
@@ -68,7 +70,8 @@ async fn deliver(
 ) -> anyhow::Result<(Duration, Outcome)> {
     let started = Instant::now();
     let deadline = started + Duration::from_mins(10);
-    let outcome = environment.kinesis(event.as_bytes(), deadline).await?;
+    let outcomes = environment.kinesis(event.as_bytes(), deadline).await?;
+    let outcome = outcomes.into_iter().next().context("no batch")?;
     match outcome.error {
         Some(error) => Err(error.into()),
         None => Ok((started.elapsed(), outcome)),

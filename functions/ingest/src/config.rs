@@ -1,5 +1,7 @@
 //! The only place that reads the environment.
 
+use crate::environment::Broker;
+
 /// What a function is told by its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -15,25 +17,30 @@ pub struct Config {
     pub keep_test_events: bool,
     /// `TRIBUTARY_METRICS`: publish to CloudWatch. `true` unless set.
     pub metrics: bool,
-    /// `TRIBUTARY_KAFKA_PARTIAL_RESPONSE`: of the function for Kafka, how it answers when a partition fails. `off`
-    /// unless set.
-    pub kafka_partial_response: KafkaPartialResponse,
+    /// `TRIBUTARY_PARTIAL_RESPONSES`: how the function answers when records failed. `off` unless set.
+    pub partial_responses: PartialResponses,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`: Lambda's own, in megabytes (2^20 bytes).
+    pub memory_mb: u64,
 }
 
-/// How a Kafka event source mapping is told that some records failed.
+/// How an event source mapping is told that some records failed.
 ///
-/// Lambda reads partial responses only of mappings in provisioned mode that have `ReportBatchItemFailures` among their
-/// `FunctionResponseTypes`. To any other mapping every answer is a success, and the failed records would be skipped: so
-/// they are off until somebody knows that the mapping reads them. AWS has documented two forms
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>).
+/// Lambda reads partial responses only of mappings that have `ReportBatchItemFailures` among their
+/// `FunctionResponseTypes`, for Kafka in provisioned mode only. To any other mapping every answer is a success, and the
+/// failed records would be skipped: so they are off until whoever makes the mapping says that it reads them
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>,
+/// <https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KafkaPartialResponse {
-    /// `off`: the whole invocation fails, and all of its partitions are delivered again.
+pub enum PartialResponses {
+    /// `off`: the whole invocation fails, and all of its records are delivered again.
     #[default]
     Off,
-    /// `partition`: `{"partition": "<topic>-<partition>", "offset": …}`, as the guide has it today.
+    /// `on`, of a stream: the sequence number from which to deliver again.
+    SequenceNumber,
+    /// `partition`, of a topic: `{"partition": "<topic>-<partition>", "offset": …}`, as the guide has it today.
     Partition,
-    /// `topic-partition`: `{"topic-partition": "<topic>-<partition>", "offset": …}`, as its first edition had it.
+    /// `topic-partition`, of a topic: `{"topic-partition": "<topic>-<partition>", "offset": …}`, as its first edition had
+    /// it.
     TopicPartition,
 }
 
@@ -62,11 +69,12 @@ pub enum ConfigError {
 
 impl Config {
     /// Reads the process environment.
-    pub fn from_environment() -> Result<Self, ConfigError> {
-        Self::from_variables(|name| std::env::var(name).ok())
+    pub fn from_environment(broker: Broker) -> Result<Self, ConfigError> {
+        Self::from_variables(broker, |name| std::env::var(name).ok())
     }
 
     fn from_variables(
+        broker: Broker,
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
@@ -99,22 +107,35 @@ impl Config {
             },
             keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
             metrics: flag("TRIBUTARY_METRICS", true)?,
-            kafka_partial_response: {
-                let name = "TRIBUTARY_KAFKA_PARTIAL_RESPONSE";
-                match variable(name).as_deref() {
-                    None | Some("off") => KafkaPartialResponse::Off,
-                    Some("partition") => KafkaPartialResponse::Partition,
-                    Some("topic-partition") => KafkaPartialResponse::TopicPartition,
-                    Some(value) => {
-                        return Err(ConfigError::Invalid {
-                            name,
-                            value: value.to_owned(),
-                            rule: "off, partition or topic-partition",
-                        });
-                    }
-                }
+            partial_responses: partial_responses(broker, variable("TRIBUTARY_PARTIAL_RESPONSES"))?,
+            memory_mb: {
+                let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+                let value = required(name, "Lambda sets it, and local-stack's event source")?;
+                let megabytes = value.parse().ok().filter(|megabytes| *megabytes > 0);
+                let rule = "megabytes, a whole number over 0";
+                megabytes.ok_or(ConfigError::Invalid { name, value, rule })?
             },
         })
+    }
+}
+
+fn partial_responses(
+    broker: Broker,
+    value: Option<String>,
+) -> Result<PartialResponses, ConfigError> {
+    match (broker, value.as_deref()) {
+        (_, None | Some("off")) => Ok(PartialResponses::Off),
+        (Broker::Kinesis, Some("on")) => Ok(PartialResponses::SequenceNumber),
+        (Broker::Kafka, Some("partition")) => Ok(PartialResponses::Partition),
+        (Broker::Kafka, Some("topic-partition")) => Ok(PartialResponses::TopicPartition),
+        _ => Err(ConfigError::Invalid {
+            name: "TRIBUTARY_PARTIAL_RESPONSES",
+            value: value.unwrap_or_default(),
+            rule: match broker {
+                Broker::Kinesis => "off or on",
+                Broker::Kafka => "off, partition or topic-partition",
+            },
+        }),
     }
 }
 
@@ -145,26 +166,32 @@ mod tests {
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
+        of_broker(Broker::Kafka, variables)
+    }
+
+    fn of_broker(broker: Broker, variables: &[(&str, &str)]) -> Result<Config, String> {
         let find = |name: &str| {
             let value = variables.iter().find(|(key, _)| *key == name)?.1;
             Some(value.to_owned())
         };
-        Config::from_variables(find).map_err(|error| error.to_string())
+        Config::from_variables(broker, find).map_err(|error| error.to_string())
     }
 
     const LAMBDA: (&str, &str) = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
+    const MEMORY: (&str, &str) = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
 
     #[test]
     fn only_the_bucket_has_to_be_given() {
         assert_eq!(
-            config(&[LAMBDA, ("TRIBUTARY_BUCKET", "lake")]),
+            config(&[LAMBDA, MEMORY, ("TRIBUTARY_BUCKET", "lake")]),
             Ok(Config {
                 bucket: "lake".into(),
                 horizon_ms: 900_000,
                 lateness_ms: 3_600_000,
                 keep_test_events: false,
                 metrics: true,
-                kafka_partial_response: KafkaPartialResponse::Off,
+                partial_responses: PartialResponses::Off,
+                memory_mb: 512,
             })
         );
     }
@@ -185,7 +212,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_its_rule() {
         let with = |name, value| {
-            config(&[LAMBDA, ("TRIBUTARY_BUCKET", "lake"), (name, value)]).unwrap_err()
+            config(&[(name, value), LAMBDA, MEMORY, ("TRIBUTARY_BUCKET", "lake")]).unwrap_err()
         };
         assert_eq!(
             with("TRIBUTARY_HORIZON_MINUTES", "1441"),
@@ -200,8 +227,35 @@ mod tests {
             r#"TRIBUTARY_METRICS is "yes", expected true or false"#
         );
         assert_eq!(
-            with("TRIBUTARY_KAFKA_PARTIAL_RESPONSE", "on"),
-            r#"TRIBUTARY_KAFKA_PARTIAL_RESPONSE is "on", expected off, partition or topic-partition"#
+            with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"),
+            r#"AWS_LAMBDA_FUNCTION_MEMORY_SIZE is "0", expected megabytes, a whole number over 0"#
+        );
+    }
+
+    #[test]
+    fn each_broker_has_its_forms_of_partial_responses() {
+        let of = |broker, value| {
+            let variables = [
+                LAMBDA,
+                MEMORY,
+                ("TRIBUTARY_BUCKET", "lake"),
+                ("TRIBUTARY_PARTIAL_RESPONSES", value),
+            ];
+            of_broker(broker, &variables).map(|config| config.partial_responses)
+        };
+        use PartialResponses::{Off, Partition, SequenceNumber, TopicPartition};
+        assert_eq!(of(Broker::Kinesis, "off"), Ok(Off));
+        assert_eq!(of(Broker::Kinesis, "on"), Ok(SequenceNumber));
+        assert_eq!(of(Broker::Kafka, "off"), Ok(Off));
+        assert_eq!(of(Broker::Kafka, "partition"), Ok(Partition));
+        assert_eq!(of(Broker::Kafka, "topic-partition"), Ok(TopicPartition));
+        assert_eq!(
+            of(Broker::Kinesis, "partition").unwrap_err(),
+            r#"TRIBUTARY_PARTIAL_RESPONSES is "partition", expected off or on"#
+        );
+        assert_eq!(
+            of(Broker::Kafka, "on").unwrap_err(),
+            r#"TRIBUTARY_PARTIAL_RESPONSES is "on", expected off, partition or topic-partition"#
         );
     }
 }

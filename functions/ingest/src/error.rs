@@ -63,6 +63,26 @@ pub enum BatchError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The window does not fit into the function's memory. Going on would end the process, again and again.
+    #[error(
+        "the window of shard {shard} holds {ids} ids, which is all that {budget_mb} MB allow: raise the function's memory or lower TRIBUTARY_HORIZON_MINUTES"
+    )]
+    WindowTooLarge {
+        /// The shard.
+        shard: String,
+        /// Ids held, over all windows of the environment.
+        ids: u64,
+        /// Megabytes (2^20 bytes) that windows may take.
+        budget_mb: u64,
+    },
+    /// Rejected records could not be put into quarantine, so that their cell's rows were not committed either.
+    #[error("{key} could not be created: {uncertain} times nobody could say")]
+    NotQuarantined {
+        /// The key.
+        key: String,
+        /// How often there was no answer, or one that says nothing.
+        uncertain: u32,
+    },
     /// A row object has no rollup beside it, and none could be made.
     #[error("{key} is missing and could not be created")]
     NoRollup {

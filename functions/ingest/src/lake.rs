@@ -37,7 +37,7 @@ pub trait Lake {
         bytes: u64,
     ) -> impl Future<Output = Result<Option<Bytes>, LakeError>> + Send;
 
-    /// Makes an object where none has its key.
+    /// Makes an object where none has its key; nothing is ever replaced.
     ///
     /// An error means that no object was made and that trying again is of no use (no such bucket, no permission).
     fn create(
@@ -46,7 +46,4 @@ pub trait Lake {
         body: Bytes,
         metadata: &[(&'static str, String)],
     ) -> impl Future<Output = Result<Created, LakeError>> + Send;
-
-    /// Makes or replaces an object.
-    fn put(&self, key: &str, body: Bytes) -> impl Future<Output = Result<(), LakeError>> + Send;
 }

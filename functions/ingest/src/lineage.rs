@@ -1,5 +1,5 @@
-//! Which shards a shard came from: after a reshard, a producer may send an event again and reach a child of the shard
-//! that has it already.
+//! Which shards a shard came from, and which came from it: after a reshard, a producer may send an event again and
+//! reach a child of the shard that has it already.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -8,15 +8,26 @@ use aws_sdk_kinesis::Client;
 
 use crate::error::{LineageError, with_causes};
 
+/// The relatives of a shard, over all generations that the stream still lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relatives {
+    /// The shards from which it came by splits and merges. Lambda delivers all of them first. One that the stream lists
+    /// no more (its last record has expired) is among them while a listed shard names it as its parent, and ends its
+    /// line: a late delivery of that child still has to leave out what it holds.
+    pub ancestors: Vec<String>,
+    /// The shards that came from it. They have rows before it has where a mapping started behind a reshard, and a second
+    /// one makes up for what came before.
+    pub descendants: Vec<String>,
+}
+
 /// The family tree of the shards of a stream.
 pub trait Lineage {
-    /// The shards from which `shard` came by splits and merges, over all generations that the stream still lists.
-    /// A shard leaves the list when its last record has expired, at the earliest a day after it was closed.
-    fn ancestors(
+    /// The relatives of `shard`.
+    fn relatives(
         &self,
         stream: &str,
         shard: &str,
-    ) -> impl Future<Output = Result<Vec<String>, LineageError>> + Send;
+    ) -> impl Future<Output = Result<Relatives, LineageError>> + Send;
 }
 
 /// A stream whose shards have no parents.
@@ -24,8 +35,8 @@ pub trait Lineage {
 pub struct Roots;
 
 impl Lineage for Roots {
-    async fn ancestors(&self, _stream: &str, _shard: &str) -> Result<Vec<String>, LineageError> {
-        Ok(Vec::new())
+    async fn relatives(&self, _stream: &str, _shard: &str) -> Result<Relatives, LineageError> {
+        Ok(Relatives::default())
     }
 }
 
@@ -45,7 +56,7 @@ impl Kinesis {
 }
 
 impl Lineage for Kinesis {
-    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+    async fn relatives(&self, stream: &str, shard: &str) -> Result<Relatives, LineageError> {
         let mut parents = BTreeMap::new();
         let mut next_token = None;
         loop {
@@ -64,23 +75,41 @@ impl Lineage for Kinesis {
             }
             next_token = page.next_token;
             if next_token.is_none() {
-                return Ok(ancestors(shard, &parents));
+                return Ok(relatives(shard, &parents));
             }
         }
     }
 }
 
-fn ancestors(shard: &str, parents: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+/// By the parents that each listed shard names.
+fn relatives(shard: &str, parents: &BTreeMap<String, Vec<String>>) -> Relatives {
+    let ancestors = generations(shard, |child| {
+        parents.get(child).into_iter().flatten().collect()
+    });
+    let descendants = generations(shard, |parent| {
+        let children = parents
+            .iter()
+            .filter(|(_, of)| of.iter().any(|of| of == parent));
+        children.map(|(child, _)| child).collect()
+    });
+    Relatives {
+        ancestors,
+        descendants,
+    }
+}
+
+/// All that is reached from `shard`, without itself.
+fn generations<'t>(shard: &str, next: impl Fn(&str) -> Vec<&'t String>) -> Vec<String> {
     let mut found = BTreeSet::new();
-    let mut generation = vec![shard.to_owned()];
-    while let Some(child) = generation.pop() {
-        for parent in parents.get(&child).into_iter().flatten() {
-            if parents.contains_key(parent) && found.insert(parent.clone()) {
-                generation.push(parent.clone());
+    let mut generation = vec![shard];
+    while let Some(one) = generation.pop() {
+        for relative in next(one) {
+            if found.insert(relative.as_str()) {
+                generation.push(relative);
             }
         }
     }
-    found.into_iter().collect()
+    found.into_iter().map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -88,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ancestors_are_all_generations_that_are_listed() {
+    fn relatives_are_all_generations_and_the_parents_that_have_left_the_list() {
         let tree = [
             // Shard 2 came of 0 and 1, 3 and 4 of 2; 0 came of one that has expired.
             ("0", vec!["expired"]),
@@ -104,8 +133,16 @@ mod tests {
                 (shard.to_owned(), parents)
             })
             .collect();
-        assert_eq!(ancestors("4", &tree), ["0", "1", "2"]);
-        assert_eq!(ancestors("2", &tree), ["0", "1"]);
-        assert!(ancestors("0", &tree).is_empty());
+        let of = |shard| {
+            let Relatives {
+                ancestors,
+                descendants,
+            } = relatives(shard, &tree);
+            (ancestors.join(" "), descendants.join(" "))
+        };
+        assert_eq!(of("4"), ("0 1 2 expired".into(), String::new()));
+        assert_eq!(of("2"), ("0 1 expired".into(), "3 4".into()));
+        assert_eq!(of("0"), ("expired".into(), "2 3 4".into()));
+        assert_eq!(of("1"), (String::new(), "2 3 4".into()));
     }
 }

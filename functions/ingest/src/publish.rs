@@ -1,13 +1,15 @@
 //! Metrics to CloudWatch: one `PutMetricData` an invocation, after the commit.
 
+use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use events::metrics::{Metric, NAMESPACE};
+use tokio::time::Instant;
 
+use crate::counts::BatchCounts;
 use crate::error::with_causes;
-use crate::report::Report;
 
 /// Longer is not worth holding up the next batch.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,28 +27,46 @@ pub struct Circumstances {
 
 /// One request holds at most so many data
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>).
-const MOST_DATA: usize = 1000;
+pub const MOST_DATA: usize = 1000;
 
-/// Publishes an invocation's counts: by stream, over all partitions of a Kafka event. A failure is a warning, never a
-/// failed batch.
-pub async fn publish(client: &Client, reports: &[&Report], circumstances: Circumstances) {
-    for data in data(reports, circumstances).chunks(MOST_DATA) {
-        let request = client
-            .put_metric_data()
-            .namespace(NAMESPACE)
-            .set_metric_data(Some(data.to_vec()));
-        match tokio::time::timeout(PATIENCE, request.send()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(error = with_causes(&error), "metrics_not_published");
-            }
-            Err(_) => tracing::warn!(error = "no answer in time", "metrics_not_published"),
+/// Where metrics go.
+pub trait Metrics {
+    /// Sends at most [`MOST_DATA`] of them; an error says why they were not taken.
+    fn send(&self, data: Vec<MetricDatum>) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl Metrics for Client {
+    async fn send(&self, data: Vec<MetricDatum>) -> Result<(), String> {
+        let request = self.put_metric_data().namespace(NAMESPACE);
+        let sent = request.set_metric_data(Some(data)).send().await;
+        sent.map(|_| ()).map_err(|error| with_causes(&error))
+    }
+}
+
+/// Publishes an invocation's counts, by stream, over all partitions of a Kafka event. It takes 2 s at most and ends by
+/// `until`, the answer's time: metrics are worth no redelivery. A failure is a warning, never a failed batch.
+pub async fn publish(
+    metrics: &impl Metrics,
+    counts: &[&BatchCounts],
+    circumstances: Circumstances,
+    until: Instant,
+) {
+    let until = until.min(Instant::now() + PATIENCE);
+    for data in data(counts, circumstances).chunks(MOST_DATA) {
+        let failure = if Instant::now() >= until {
+            Err("no time is left before the deadline".to_owned())
+        } else {
+            let sent = tokio::time::timeout_at(until, metrics.send(data.to_vec())).await;
+            sent.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        };
+        if let Err(error) = failure {
+            tracing::warn!(error, "metrics_not_published");
         }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "CloudWatch values are doubles")]
-fn data(reports: &[&Report], circumstances: Circumstances) -> Vec<MetricDatum> {
+fn data(counts: &[&BatchCounts], circumstances: Circumstances) -> Vec<MetricDatum> {
     let Circumstances {
         cold_start,
         duration,
@@ -65,31 +85,31 @@ fn data(reports: &[&Report], circumstances: Circumstances) -> Vec<MetricDatum> {
             .build()
     };
     let mut data = Vec::new();
-    for report in Report::by_stream(reports) {
-        let counts = [
-            (Metric::RecordsReceived, report.received),
-            (Metric::BytesReceived, report.bytes_received),
-            (Metric::RowsWritten, report.written),
-            (Metric::ObjectsWritten, report.objects),
-            (Metric::BytesWritten, report.bytes_written),
-            (Metric::DuplicatesDropped, report.duplicates),
-            (Metric::Filtered, report.filtered),
-            (Metric::Rejected, report.rejected_total()),
-            (Metric::LateEvents, report.late),
-            (Metric::BatchFailures, u64::from(report.failed)),
-            (Metric::Redeliveries, u64::from(report.is_redelivery())),
-            (Metric::CommitConflicts, report.conflicts),
+    for of_stream in BatchCounts::by_stream(counts) {
+        let numbers = [
+            (Metric::RecordsReceived, of_stream.received),
+            (Metric::BytesReceived, of_stream.bytes_received),
+            (Metric::RowsWritten, of_stream.written),
+            (Metric::ObjectsWritten, of_stream.objects),
+            (Metric::BytesWritten, of_stream.bytes_written),
+            (Metric::DuplicatesDropped, of_stream.duplicates),
+            (Metric::Filtered, of_stream.filtered),
+            (Metric::Rejected, of_stream.rejected_total()),
+            (Metric::LateEvents, of_stream.late),
+            (Metric::BatchFailures, u64::from(of_stream.failed)),
+            (Metric::Redeliveries, u64::from(of_stream.is_redelivery())),
+            (Metric::CommitConflicts, of_stream.conflicts),
             (Metric::ColdStarts, u64::from(cold_start)),
         ];
-        let stream = &report.stream;
+        let stream = &of_stream.stream;
         data.extend(
-            counts
+            numbers
                 .iter()
                 .map(|(metric, count)| datum(stream, *metric, *count as f64, None)),
         );
         let milliseconds = duration.as_secs_f64() * 1000.0;
         data.push(datum(stream, Metric::BatchDuration, milliseconds, None));
-        data.extend(report.rejected.iter().map(|(reason, count)| {
+        data.extend(of_stream.rejected.iter().map(|(reason, count)| {
             let reason = Some(("Reason", *reason));
             datum(stream, Metric::Rejected, *count as f64, reason)
         }));
@@ -98,10 +118,10 @@ fn data(reports: &[&Report], circumstances: Circumstances) -> Vec<MetricDatum> {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
-    data.extend(reports.iter().filter_map(|report| {
-        let lag_ms = (now_ms as f64 - report.last_arrival_ms? as f64).max(0.0);
-        let shard = Some(("Shard", report.shard.as_str()));
-        Some(datum(&report.stream, Metric::Lag, lag_ms, shard))
+    data.extend(counts.iter().filter_map(|of_shard| {
+        let lag_ms = (now_ms as f64 - of_shard.last_arrival_ms? as f64).max(0.0);
+        let shard = Some(("Shard", of_shard.shard.as_str()));
+        Some(datum(&of_shard.stream, Metric::Lag, lag_ms, shard))
     }));
     data
 }
@@ -110,13 +130,13 @@ fn data(reports: &[&Report], circumstances: Circumstances) -> Vec<MetricDatum> {
 mod tests {
     use super::*;
 
-    fn lines(reports: &[&Report]) -> Vec<String> {
+    fn lines(counts: &[&BatchCounts]) -> Vec<String> {
         let circumstances = Circumstances {
             cold_start: true,
             duration: Duration::from_micros(12_500),
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1003),
         };
-        data(reports, circumstances)
+        data(counts, circumstances)
             .iter()
             .map(|datum| {
                 let dimensions: Vec<_> = datum
@@ -137,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_invocation_says_what_became_of_its_records() {
-        let report = Report {
+        let report = BatchCounts {
             stream: "orders".into(),
             shard: "shardId-000000000001".into(),
             received: 10,
@@ -146,7 +166,7 @@ mod tests {
             filtered: 1,
             rejected: [("invalid_json", 2)].into(),
             last_arrival_ms: Some(1_000_000),
-            ..Report::default()
+            ..BatchCounts::default()
         };
         insta::assert_snapshot!(lines(&[&report]).join("\n"), @r"
         RecordsReceived 10 Count orders
@@ -169,7 +189,7 @@ mod tests {
     }
     #[test]
     fn the_partitions_of_an_event_are_one_invocation_with_a_lag_each() {
-        let partition = |shard: &str, written, last_arrival_ms| Report {
+        let partition = |shard: &str, written, last_arrival_ms| BatchCounts {
             stream: "orders".into(),
             shard: shard.into(),
             received: 2,
@@ -178,7 +198,7 @@ mod tests {
             rejected: [("invalid_json", 1)].into(),
             last_arrival_ms,
             failed: last_arrival_ms.is_none(),
-            ..Report::default()
+            ..BatchCounts::default()
         };
         let (one, other) = (partition("0", 0, Some(1_000_000)), partition("1", 2, None));
         let lines = lines(&[&one, &other]);

@@ -1,56 +1,89 @@
 //! The dedupe window: the event ids of the row objects around a batch, kept while the environment is warm and
 //! rebuilt from the lake when it is not.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use pipeline::commit;
 use pipeline::decode::Batch;
-use pipeline::dedupe::{IdHash, IdHasher, ObjectNumber, SeenIds};
+use pipeline::dedupe::{self, IdHash, IdHasher, ObjectNumber, SeenIds};
 use pipeline::layout::{self, ObjectName};
 use pipeline::recover::{self, RecoverError};
 
 use crate::error::{BatchError, LakeError};
 use crate::lake::{Lake, Listed};
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Relatives};
 
 /// Suffix reads under way at once while a window is rebuilt.
 const CONCURRENT_READS: usize = 16;
+/// Listings under way at once: records that a producer has dated years apart have a window on each of their days.
+const CONCURRENT_LISTS: usize = 16;
+
+/// What an id takes at most, in bytes: `make bench-window` prints it.
+const BYTES_PER_ID: u64 = 40;
+/// What an object takes beside its ids, in bytes: its name, twice, and its nodes in maps.
+const BYTES_PER_OBJECT: u64 = 1024;
+
+/// The memory that windows may take, and take.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes: u64,
+    used_bytes: AtomicU64,
+}
+
+impl Budget {
+    /// Of a function with so many megabytes. A batch at its largest (6 MB of payload, inflated 16 times) and the process
+    /// itself take 256 of them; a smaller function has smaller batches, and gives its windows half.
+    pub(crate) fn of_function(memory_mb: u64) -> Self {
+        Self::new((memory_mb - (memory_mb / 2).min(256)) << 20)
+    }
+
+    /// So many bytes.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            used_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+}
 
 /// The windows of the shards that this environment has served.
 #[derive(Debug)]
 pub struct Windows {
     by_shard: BTreeMap<(String, String), Window>,
     hasher: IdHasher,
-    /// Ids that may be held over all shards before windows other than the one in use are dropped. 5 million take
-    /// about 200 MB.
-    max_ids: usize,
+    budget: Arc<Budget>,
 }
 
 impl Windows {
     /// No windows yet.
-    pub fn new(hasher: IdHasher, max_ids: usize) -> Self {
+    pub(crate) fn new(hasher: IdHasher, budget: Budget) -> Self {
         Self {
             by_shard: BTreeMap::new(),
             hasher,
-            max_ids,
+            budget: Arc::new(budget),
         }
     }
 
     /// The windows of the shards of some batches, no two of which are of one shard, in their order. Others are dropped
-    /// if too many ids are held: a window is only ever a cache.
+    /// when they take half of the budget: a window is only ever a cache.
     pub fn of_shards(&mut self, batches: &[&Batch]) -> Vec<&mut Window> {
         let key = |batch: &Batch| (batch.stream.clone(), batch.shard.clone());
         let wanted: BTreeMap<_, _> = batches.iter().map(|batch| key(batch)).zip(0..).collect();
-        let held: usize = self.by_shard.values().map(|window| window.ids.len()).sum();
-        if held > self.max_ids {
+        if self.budget.used() > self.budget.bytes / 2 {
             self.by_shard.retain(|shard, _| wanted.contains_key(shard));
         }
         for (stream, shard) in wanted.keys() {
             self.by_shard
                 .entry((stream.clone(), shard.clone()))
-                .or_insert_with(|| Window::new(stream, shard, self.hasher));
+                .or_insert_with(|| Window::new(stream, shard, self.hasher, &self.budget));
         }
         let windows = self.by_shard.iter_mut();
         let mut windows: Vec<(usize, &mut Window)> = windows
@@ -66,45 +99,64 @@ impl Windows {
 pub struct Window {
     stream: String,
     shard: String,
-    /// `None` until asked for: they never change.
-    ancestors: Option<Vec<Ancestor>>,
+    /// `None` until asked for.
+    relatives: Option<Vec<Relative>>,
     ids: SeenIds,
     objects: BTreeMap<ObjectName, ObjectNumber>,
     /// Those of `objects` that may have no rollup, with their sizes in bytes.
     without_rollup: BTreeMap<ObjectName, u64>,
-    next_number: ObjectNumber,
     hasher: IdHasher,
+    budget: Arc<Budget>,
 }
 
-/// A shard from which the window's came.
+/// A shard whose rows may hold ids of the window's.
 #[derive(Debug)]
-struct Ancestor {
+struct Relative {
     shard: String,
-    /// Nothing arrived in it from here on, in milliseconds since the Unix epoch: all that it held was delivered before
-    /// its children, so a listing that was empty stays so.
+    is_ancestor: bool,
+    /// Of an ancestor: nothing arrived in it from here on, in milliseconds since the Unix epoch. All that it held was
+    /// delivered before its children, so a listing that was empty stays so.
     empty_from_ms: Option<i64>,
 }
 
-impl Ancestor {
-    fn new(shard: String) -> Self {
-        Self {
-            shard,
-            empty_from_ms: None,
-        }
+impl Relative {
+    fn all(relatives: Relatives) -> Vec<Self> {
+        let of = |shards: Vec<String>, is_ancestor| {
+            shards.into_iter().map(move |shard| Self {
+                shard,
+                is_ancestor,
+                empty_from_ms: None,
+            })
+        };
+        of(relatives.ancestors, true)
+            .chain(of(relatives.descendants, false))
+            .collect()
+    }
+
+    fn is_empty_from(&self, from_ms: i64) -> bool {
+        self.empty_from_ms
+            .is_some_and(|empty_from_ms| empty_from_ms <= from_ms)
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let bytes = self.bytes();
+        self.budget.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Window {
-    fn new(stream: &str, shard: &str, hasher: IdHasher) -> Self {
+    fn new(stream: &str, shard: &str, hasher: IdHasher, budget: &Arc<Budget>) -> Self {
         Self {
             stream: stream.to_owned(),
             shard: shard.to_owned(),
-            ancestors: None,
+            relatives: None,
             ids: SeenIds::default(),
             objects: BTreeMap::new(),
             without_rollup: BTreeMap::new(),
-            next_number: 0,
             hasher,
+            budget: Arc::clone(budget),
         }
     }
 
@@ -113,13 +165,13 @@ impl Window {
         &self.ids
     }
 
-    /// Whether the object is known to be committed.
-    pub fn holds(&self, name: &ObjectName) -> bool {
-        self.objects.contains_key(name)
+    /// The ids of an object, in the order of its rows; `None` unless it is known to be committed.
+    pub fn ids_of(&self, name: &ObjectName) -> Option<&[IdHash]> {
+        let number = self.objects.get(name)?;
+        Some(self.ids.of_object(*number))
     }
 
-    /// The first free place in the log of a cell, as far as the lake has been looked at. Not the one after the last:
-    /// a listing is no snapshot, and might hold a later object without an earlier one.
+    /// The first free place in the log of a cell, as far as the lake has been looked at.
     pub fn next_commit(&self, cell_start_ms: i64) -> u32 {
         let place = |commit| ObjectName {
             stream: self.stream.clone(),
@@ -128,11 +180,10 @@ impl Window {
             commit,
         };
         let log = self.objects.range(place(0)..=place(u32::MAX));
-        let taken = log.zip(0..).take_while(|((name, _), n)| name.commit == *n);
-        taken.map(|(_, n)| n + 1).last().unwrap_or(0)
+        commit::next_place(log.map(|(name, _)| name.commit))
     }
 
-    /// Brings the window up to what the lake holds of the shard and its ancestors in the cells that `arrivals`
+    /// Brings the window up to what the lake holds of the shard and its relatives in the cells that `arrivals`
     /// (milliseconds, in order) touch: forgets objects outside, reads those that are new.
     ///
     /// It lists the whole window every time instead of what is newer than the last name seen. An object can appear
@@ -146,25 +197,8 @@ impl Window {
         lineage: &impl Lineage,
         arrivals: &[RangeInclusive<i64>],
     ) -> Result<usize, BatchError> {
-        let mut listed = list(lake, &self.stream, &self.shard, arrivals).await?;
-        if self.ancestors.is_none() {
-            let shards = lineage.ancestors(&self.stream, &self.shard).await?;
-            self.ancestors = Some(shards.into_iter().map(Ancestor::new).collect());
-        }
-        for ancestor in self.ancestors.iter_mut().flatten() {
-            let from_ms = arrivals.first().map_or(i64::MAX, |first| *first.start());
-            if ancestor
-                .empty_from_ms
-                .is_some_and(|empty_from_ms| empty_from_ms <= from_ms)
-            {
-                continue;
-            }
-            let objects = list(lake, &self.stream, &ancestor.shard, arrivals).await?;
-            if objects.is_empty() {
-                ancestor.empty_from_ms = Some(from_ms);
-            }
-            listed.extend(objects);
-        }
+        let mut listed = list(lake, layout::EVENTS, &self.stream, &self.shard, arrivals).await?;
+        listed.extend(self.list_relatives(lake, lineage, arrivals).await?);
         self.forget_all_but(&listed);
         listed.retain(|name, _| !self.objects.contains_key(name));
         let hasher = self.hasher;
@@ -179,6 +213,7 @@ impl Window {
             match object {
                 Ok((name, size, ids)) => {
                     self.add(name, size, ids);
+                    self.within_budget()?;
                     objects_read += 1;
                 }
                 // The others are read all the same: the next try has less to do.
@@ -188,12 +223,46 @@ impl Window {
         result.map(|()| objects_read)
     }
 
+    async fn list_relatives(
+        &mut self,
+        lake: &impl Lake,
+        lineage: &impl Lineage,
+        arrivals: &[RangeInclusive<i64>],
+    ) -> Result<BTreeMap<ObjectName, Listed>, BatchError> {
+        if self.relatives.is_none() {
+            let relatives = lineage.relatives(&self.stream, &self.shard).await?;
+            self.relatives = Some(Relative::all(relatives));
+        }
+        let from_ms = arrivals.first().map_or(i64::MAX, |first| *first.start());
+        let mut listed = BTreeMap::new();
+        for relative in self.relatives.iter_mut().flatten() {
+            if relative.is_empty_from(from_ms) {
+                continue;
+            }
+            let objects = list(
+                lake,
+                layout::EVENTS,
+                &self.stream,
+                &relative.shard,
+                arrivals,
+            )
+            .await?;
+            if objects.is_empty() && relative.is_ancestor {
+                relative.empty_from_ms = Some(from_ms);
+            }
+            listed.extend(objects);
+        }
+        Ok(listed)
+    }
+
     /// Adds an object of `size` bytes that is committed, and may have no rollup yet.
     pub fn add(&mut self, name: ObjectName, size: u64, ids: impl IntoIterator<Item = IdHash>) {
-        self.ids.insert(self.next_number, ids);
+        let before = self.bytes();
+        let number = self.ids.insert(ids);
         self.without_rollup.insert(name.clone(), size);
-        self.objects.insert(name, self.next_number);
-        self.next_number = self.next_number.wrapping_add(1);
+        self.objects.insert(name, number);
+        let added = self.bytes() - before;
+        self.budget.used_bytes.fetch_add(added, Ordering::Relaxed);
     }
 
     /// An object's rollup is there.
@@ -206,69 +275,79 @@ impl Window {
         self.without_rollup.keys().next()
     }
 
-    /// The objects, with their sizes in bytes, that have no rollup in the lake. A LIST for each of their shards, and
+    /// The objects, with their sizes in bytes, that have no rollup in the lake. Lists for each of their shards, and
     /// none where every object is known to have its own.
     pub async fn missing_rollups(
         &mut self,
         lake: &impl Lake,
     ) -> Result<Vec<(ObjectName, u64)>, LakeError> {
         let shards: BTreeSet<_> = self.without_rollup.keys().map(|name| &name.shard).collect();
-        let mut there = BTreeSet::new();
+        let mut there = BTreeMap::new();
         for shard in shards {
-            let of_shard = || {
-                self.without_rollup
-                    .keys()
-                    .filter(|name| name.shard == *shard)
-            };
-            let starts = of_shard().map(|name| name.cell_start_ms);
-            let ranges = commit::window_arrivals(starts, 0);
-            let ranges = ranges.iter().flat_map(|starts| {
-                layout::cell_ranges(layout::ROLLUPS, &self.stream, shard, starts)
-            });
-            for range in ranges.collect::<Vec<_>>() {
-                let objects = lake.list(&range).await?;
-                let names = objects
-                    .iter()
-                    .map(|object| ObjectName::of_rollups_key(&object.key));
-                there.extend(names.flatten());
-            }
+            let of_shard = self
+                .without_rollup
+                .keys()
+                .filter(|name| name.shard == *shard);
+            let cells = dedupe::window_arrivals(of_shard.map(|name| name.cell_start_ms), 0);
+            there.extend(list(lake, layout::ROLLUPS, &self.stream, shard, &cells).await?);
         }
-        self.without_rollup.retain(|name, _| !there.contains(name));
+        self.without_rollup
+            .retain(|name, _| !there.contains_key(name));
         let missing = self.without_rollup.iter();
         Ok(missing.map(|(name, size)| (name.clone(), *size)).collect())
     }
 
     fn forget_all_but(&mut self, listed: &BTreeMap<ObjectName, Listed>) {
-        let held = self.objects.len();
-        self.objects.retain(|name, _| listed.contains_key(name));
+        let before = self.bytes();
+        for (_, number) in self
+            .objects
+            .extract_if(.., |name, _| !listed.contains_key(name))
+        {
+            self.ids.forget(number);
+        }
         self.without_rollup
             .retain(|name, _| listed.contains_key(name));
-        if self.objects.len() < held {
-            let numbers: HashSet<_> = self.objects.values().copied().collect();
-            self.ids.retain(|object| numbers.contains(&object));
+        let freed = before - self.bytes();
+        self.budget.used_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.ids.len() as u64 * BYTES_PER_ID + self.objects.len() as u64 * BYTES_PER_OBJECT
+    }
+
+    fn within_budget(&self) -> Result<(), BatchError> {
+        if self.budget.used() <= self.budget.bytes {
+            return Ok(());
         }
+        Err(BatchError::WindowTooLarge {
+            shard: self.shard.clone(),
+            ids: self.ids.len() as u64,
+            budget_mb: self.budget.bytes >> 20,
+        })
     }
 }
 
-/// The row objects of a shard, and of no other whose names begin alike. Another program's file among ours has no name of ours; its rows are not ours to judge.
+/// The objects under a prefix of a shard, and of no other whose names begin alike, in the cells that `arrivals` touch.
+/// Another program's file among ours has no name of ours; its rows are not ours to judge.
 async fn list(
     lake: &impl Lake,
+    under: &'static str,
     stream: &str,
     shard: &str,
     arrivals: &[RangeInclusive<i64>],
 ) -> Result<BTreeMap<ObjectName, Listed>, LakeError> {
-    let mut listed = BTreeMap::new();
-    let ranges = arrivals
-        .iter()
-        .flat_map(|arrivals| layout::cell_ranges(layout::EVENTS, stream, shard, arrivals));
-    for range in ranges.collect::<Vec<_>>() {
-        let objects = lake.list(&range).await?.into_iter();
-        listed.extend(objects.filter_map(|object| {
-            let name = ObjectName::of_events_key(&object.key)?;
-            name.is_of(stream, shard).then_some((name, object))
-        }));
-    }
-    Ok(listed)
+    let days = layout::day_ranges(under, stream, shard, arrivals);
+    let days: Vec<Vec<Listed>> = futures::stream::iter(days)
+        .map(|day| async move { lake.list(&day).await })
+        .buffer_unordered(CONCURRENT_LISTS)
+        .try_collect()
+        .await?;
+    let objects = days.into_iter().flatten().filter_map(|object| {
+        let name = ObjectName::of_key(under, &object.key)?;
+        let ours = name.is_of(stream, shard) && layout::touches(arrivals, name.cell_start_ms);
+        ours.then_some((name, object))
+    });
+    Ok(objects.collect())
 }
 
 /// One suffix-range GET, or a second one if the ids begin before the first guess. An object that is gone since the
@@ -297,5 +376,16 @@ async fn read_ids(
             recover::event_ids(tail, object.size, hasher).map_err(unreadable)
         }
         Err(error) => Err(unreadable(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_have_half_of_a_small_function_and_all_but_a_batch_of_a_large_one() {
+        let of = |memory_mb| Budget::of_function(memory_mb).bytes >> 20;
+        assert_eq!([128, 512, 1024, 10_240].map(of), [64, 256, 768, 9984]);
     }
 }

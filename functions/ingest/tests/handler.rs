@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Ancestors, MINUTE, NOON, Record, SECOND, SETTINGS, committed, committed_ids, deliver,
-    environment, event, garbage, record,
+    Family, MINUTE, NOON, Record, SECOND, SETTINGS, committed, committed_ids, deliver, deliver_by,
+    environment, garbage, record,
 };
 use ingest::error::{BatchError, LakeError};
 use ingest::handler::Handler;
 use ingest::lake::{Lake, Listed, Memory};
+use ingest::lineage::Relatives;
 use pipeline::commit::Created;
-use pipeline::layout::{KeyRange, ObjectName, ROLLUPS};
+use pipeline::layout::{KeyRange, ObjectName, QUARANTINE, ROLLUPS};
 use tokio::time::Instant;
 
 /// What a [`Faulty`] lake does instead of an operation, once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     ListFails,
-    PutFails,
+    QuarantineRefused,
+    /// The object is made, and the answer is lost.
+    QuarantineUnanswered,
     CreateRefused,
     /// The object is made, and the answer is lost.
     CreateUnanswered,
@@ -102,6 +105,20 @@ impl Faulty {
     }
 }
 
+impl Faulty {
+    async fn create_quarantine(&self, key: &str, body: Bytes) -> Result<Created, LakeError> {
+        self.count("QUARANTINE");
+        match self.take(&[Fault::QuarantineRefused, Fault::QuarantineUnanswered]) {
+            Some(Fault::QuarantineRefused) => Err(failure("create", key)),
+            Some(_) => {
+                self.memory.create(key, body, &[]).await?;
+                Ok(Created::Unknown)
+            }
+            None => self.memory.create(key, body, &[]).await,
+        }
+    }
+}
+
 fn failure(operation: &'static str, key: &str) -> LakeError {
     LakeError {
         operation,
@@ -134,6 +151,9 @@ impl Lake for &Faulty {
         if key.starts_with(ROLLUPS) {
             return self.create_rollup(key, body).await;
         }
+        if key.starts_with(QUARANTINE) {
+            return self.create_quarantine(key, body).await;
+        }
         self.count("CREATE");
         let faults = [
             Fault::CreateRefused,
@@ -160,14 +180,6 @@ impl Lake for &Faulty {
             _ => self.memory.create(key, body, metadata).await,
         }
     }
-
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        self.count("PUT");
-        match self.take(&[Fault::PutFails]) {
-            Some(_) => Err(failure("put", key)),
-            None => self.memory.put(key, body).await,
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +187,7 @@ async fn a_batch_is_one_list_one_create_and_one_rollup() {
     let lake = Faulty::new(&[]);
     let mut handler = environment(&lake);
     let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
-    assert_eq!((outcome.failed_from, outcome.report.written), (None, 2));
+    assert_eq!((outcome.failed_from, outcome.counts.written), (None, 2));
     assert_eq!(lake.requests(), ["LIST", "CREATE", "ROLLUP"]);
     deliver(&mut handler, &[record(3, NOON + SECOND, "c")]).await;
     assert_eq!(
@@ -198,7 +210,7 @@ async fn a_cold_environment_reads_each_object_of_the_window_once() {
         lake.requests(),
         ["LIST", "GET", "GET", "CREATE", "ROLLUP", "LIST ROLLUPS"]
     );
-    assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
+    assert_eq!((outcome.counts.duplicates, outcome.counts.written), (1, 1));
     assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
     deliver(&mut second, &[record(5, NOON, "d")]).await;
     assert_eq!(lake.requests(), ["LIST", "CREATE", "ROLLUP"]);
@@ -211,7 +223,7 @@ async fn a_redelivery_writes_nothing_and_succeeds() {
     deliver(&mut environment(memory.clone()), &records).await;
     let outcome = deliver(&mut environment(memory.clone()), &records).await;
     assert_eq!(outcome.failed_from, None);
-    assert!(outcome.report.is_redelivery());
+    assert!(outcome.counts.is_redelivery());
     assert_eq!(committed(&memory).len(), 1);
 }
 
@@ -243,9 +255,9 @@ async fn a_create_that_finds_its_name_taken_looks_again() {
     let outcome = deliver(&mut environment(&lake), &records).await;
     assert_eq!(
         (
-            outcome.report.conflicts,
-            outcome.report.written,
-            outcome.report.duplicates
+            outcome.counts.conflicts,
+            outcome.counts.written,
+            outcome.counts.duplicates
         ),
         (1, 1, 2)
     );
@@ -265,7 +277,7 @@ async fn overlapping_deliveries_that_begin_at_different_records_meet_in_the_log_
         ..Faulty::on(&memory, &[Fault::CreateOvertaken])
     };
     let outcome = deliver(&mut environment(&lake), &records[..2]).await;
-    assert_eq!((outcome.report.conflicts, outcome.report.written), (1, 1));
+    assert_eq!((outcome.counts.conflicts, outcome.counts.written), (1, 1));
     assert_eq!(committed_ids(&memory), ["a", "b", "c"]);
     let commits: Vec<_> = committed(&memory)
         .into_keys()
@@ -281,7 +293,10 @@ async fn a_place_that_a_listing_left_out_is_tried_before_those_after_it() {
     let (key, body) = memory.objects().pop_first().expect("an object");
     let mut later = ObjectName::of_events_key(&key).expect("a name");
     later.commit = 2;
-    memory.put(&later.events_key(), body).await.expect("memory");
+    memory
+        .create(&later.events_key(), body, &[])
+        .await
+        .expect("memory");
     deliver(&mut environment(memory.clone()), &[record(2, NOON, "b")]).await;
     let keys: Vec<_> = committed(&memory).into_keys().collect();
     assert!(keys[1].ends_with(".000001.parquet"), "{keys:?}");
@@ -294,11 +309,14 @@ async fn a_duplicate_that_straddles_a_reshard_is_dropped() {
     let lake = Faulty::default();
     for (key, object) in memory.objects() {
         let of_parent = key.replace("shardId-000000000000", "shardId-parent");
-        lake.memory.put(&of_parent, object).await.expect("memory");
+        lake.memory
+            .create(&of_parent, object, &[])
+            .await
+            .expect("memory");
     }
     let mut child = child(&lake);
     let outcome = deliver(&mut child, &[record(2, NOON, "a"), record(3, NOON, "b")]).await;
-    assert_eq!((outcome.report.duplicates, outcome.report.written), (1, 1));
+    assert_eq!((outcome.counts.duplicates, outcome.counts.written), (1, 1));
     assert_eq!(committed_ids(&lake.memory), ["a", "b"]);
     assert_eq!(
         lake.requests(),
@@ -319,15 +337,18 @@ async fn a_parent_is_listed_until_its_listing_is_empty() {
     assert_eq!(lake.requests(), ["LIST", "LIST", "CREATE", "ROLLUP"]);
 }
 
-fn child(lake: &Faulty) -> Handler<&Faulty, Ancestors> {
-    let ancestors = Ancestors(Ok(vec!["shardId-parent".to_owned()]));
-    Handler::new(lake, ancestors, SETTINGS, 7)
+fn child(lake: &Faulty) -> Handler<&Faulty, Family> {
+    let relatives = Relatives {
+        ancestors: vec!["shardId-parent".to_owned()],
+        ..Relatives::default()
+    };
+    Handler::new(lake, Family(Ok(relatives)), SETTINGS, 7)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_parents_are_not_known_commits_nothing() {
     let memory = Memory::default();
-    let mut handler = Handler::new(memory.clone(), Ancestors(Err("throttled")), SETTINGS, 7);
+    let mut handler = Handler::new(memory.clone(), Family(Err("throttled")), SETTINGS, 7);
     let outcome = deliver(&mut handler, &[record(1, NOON, "a")]).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
     let error = outcome.error.expect("an error").to_string();
@@ -339,7 +360,7 @@ async fn a_shard_whose_parents_are_not_known_commits_nothing() {
 async fn a_create_whose_answer_is_lost_is_found_in_the_lake() {
     let lake = Faulty::new(&[Fault::CreateUnanswered]);
     let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
-    assert_eq!((outcome.failed_from, outcome.report.written), (None, 1));
+    assert_eq!((outcome.failed_from, outcome.counts.written), (None, 1));
     assert_eq!(committed_ids(&lake.memory), ["a"]);
     assert_eq!(
         lake.requests(),
@@ -375,7 +396,7 @@ async fn a_later_delivery_makes_the_rollup_that_a_crash_left_out_to_the_byte() {
     assert_ne!(crashed.objects(), whole.objects());
     let again = [record(1, NOON, "a"), record(2, NOON, "b")];
     let outcome = deliver(&mut environment(crashed.clone()), &again).await;
-    assert_eq!((outcome.failed_from, outcome.report.written), (None, 0));
+    assert_eq!((outcome.failed_from, outcome.counts.written), (None, 0));
     assert_eq!(crashed.objects(), whole.objects());
 }
 
@@ -385,13 +406,13 @@ async fn a_batch_is_not_done_with_until_its_rollup_is_there() {
     let mut handler = environment(&lake);
     let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
-    let report = outcome.report;
+    let counts = outcome.counts;
     assert_eq!(
-        (report.written, report.handed_back, report.failed),
+        (counts.written, counts.handed_back, counts.failed),
         (2, 0, true)
     );
     let outcome = deliver(&mut handler, &[record(1, NOON, "a"), record(2, NOON, "b")]).await;
-    assert_eq!((outcome.failed_from, outcome.report.duplicates), (None, 2));
+    assert_eq!((outcome.failed_from, outcome.counts.duplicates), (None, 2));
     assert_eq!(lake.memory.objects().len(), 2);
 }
 
@@ -409,7 +430,7 @@ async fn a_rollup_that_nobody_answered_for_is_looked_for_and_made_if_it_is_not_t
 async fn a_create_that_was_lost_is_sent_again() {
     let lake = Faulty::new(&[Fault::CreateLost, Fault::CreateConflict]);
     let outcome = deliver(&mut environment(&lake), &[record(1, NOON, "a")]).await;
-    assert_eq!((outcome.failed_from, outcome.report.written), (None, 1));
+    assert_eq!((outcome.failed_from, outcome.counts.written), (None, 1));
     assert_eq!(committed_ids(&lake.memory), ["a"]);
 }
 
@@ -430,7 +451,7 @@ async fn after_a_few_rounds_the_batch_is_handed_back_whole() {
         "{:?}",
         outcome.error
     );
-    assert_eq!(outcome.report.handed_back, 2);
+    assert_eq!(outcome.counts.handed_back, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -446,14 +467,14 @@ async fn the_answer_names_the_first_record_that_is_not_committed_and_never_one_p
     let lake = Faulty::on(&memory, &[Fault::CreatePasses, Fault::CreateRefused]);
     let outcome = deliver(&mut environment(&lake), &records).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("2"));
-    assert_eq!((outcome.report.written, outcome.report.handed_back), (2, 2));
+    assert_eq!((outcome.counts.written, outcome.counts.handed_back), (2, 2));
     deliver(&mut environment(memory.clone()), &records[1..]).await;
     assert_eq!(committed_ids(&memory), ["a", "b", "c", "d"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_row_is_committed_before_the_rejected_records_are_in_quarantine() {
-    let lake = Faulty::new(&[Fault::PutFails]);
+    let lake = Faulty::new(&[Fault::QuarantineRefused]);
     let records = [record(1, NOON, "a"), garbage(2, NOON)];
     let outcome = deliver(&mut environment(&lake), &records).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
@@ -482,10 +503,7 @@ async fn nothing_is_begun_when_the_deadline_is_near() {
     let lake = Faulty::new(&[]);
     let mut handler = environment(&lake);
     let deadline = Instant::now() + Duration::from_millis(900);
-    let outcome = handler
-        .kinesis(&event(&[record(1, NOON, "a")]), deadline)
-        .await
-        .expect("an event");
+    let outcome = deliver_by(&mut handler, &[record(1, NOON, "a")], deadline).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
     assert!(matches!(outcome.error, Some(BatchError::Deadline)));
     assert!(lake.requests().is_empty());
@@ -496,10 +514,7 @@ async fn a_request_that_hangs_is_cut_off_in_time_to_answer() {
     let lake = Faulty::new(&[Fault::CreateHangs]);
     let mut handler = environment(&lake);
     let deadline = Instant::now() + Duration::from_secs(10);
-    let outcome = handler
-        .kinesis(&event(&[record(1, NOON, "a")]), deadline)
-        .await
-        .expect("an event");
+    let outcome = deliver_by(&mut handler, &[record(1, NOON, "a")], deadline).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
     assert!(
         Instant::now() < deadline,
@@ -546,11 +561,8 @@ async fn a_replay_from_an_earlier_position_writes_nothing_again() {
 async fn an_object_that_cannot_be_read_back_stops_the_batch_instead_of_doubling_rows() {
     let memory = Memory::default();
     deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
-    let (key, _) = memory.objects().pop_first().expect("an object");
-    memory
-        .put(&key, Bytes::from_static(b"not Parquet"))
-        .await
-        .expect("memory");
+    let damaged = |(key, _)| (key, Bytes::from_static(b"not Parquet"));
+    let memory: Memory = memory.objects().into_iter().map(damaged).collect();
     let outcome = deliver(&mut environment(memory.clone()), &[record(1, NOON, "a")]).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
     assert!(
@@ -565,11 +577,11 @@ async fn a_batch_of_rejected_records_does_not_ask_for_the_window() {
     let lake = Faulty::new(&[]);
     let outcome = deliver(&mut environment(&lake), &[garbage(1, NOON)]).await;
     assert_eq!(outcome.failed_from, None);
-    assert_eq!(lake.requests(), ["PUT"]);
+    assert_eq!(lake.requests(), ["QUARANTINE"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_batch_is_a_success() {
     let outcome = deliver(&mut environment(Memory::default()), &[]).await;
-    assert_eq!((outcome.failed_from, outcome.report.received), (None, 0));
+    assert_eq!((outcome.failed_from, outcome.counts.received), (None, 0));
 }

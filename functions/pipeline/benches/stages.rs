@@ -13,7 +13,8 @@ use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
 use pipeline::{cells, decode, parse};
 
-const HASHER: IdHasher = IdHasher::new(1);
+const SEED: u64 = 1;
+const HASHER: IdHasher = IdHasher::new(SEED);
 const LATENESS: Lateness = Lateness {
     bound_ms: 60 * 60_000,
 };
@@ -108,7 +109,7 @@ fn rollup(bencher: Bencher) {
         cells
             .iter()
             .zip(&plans)
-            .map(|(cell, plan)| cell.rollup(plan, LATENESS).unwrap().rows)
+            .map(|(cell, plan)| cell.rollup(plan, LATENESS, SEED).unwrap().rows)
             .sum::<usize>()
     });
 }
@@ -125,7 +126,7 @@ fn whole(bencher: Bencher) {
             .map(|cell| {
                 let plan = cell.plan(&window);
                 let object = cell.encode(&plan).unwrap();
-                let rollup = cell.rollup(&plan, LATENESS).unwrap();
+                let rollup = cell.rollup(&plan, LATENESS, SEED).unwrap();
                 object.map_or(0, |object| object.body.len()) + rollup.body.len()
             })
             .sum::<usize>()

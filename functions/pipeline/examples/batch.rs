@@ -15,6 +15,7 @@ use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
 use pipeline::{cells, decode};
 
+const SEED: u64 = 1;
 const LATENESS: Lateness = Lateness {
     bound_ms: 60 * 60_000,
 };
@@ -38,12 +39,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             Filter {
                 keep_test_events: true,
             },
-            IdHasher::new(1),
+            IdHasher::new(SEED),
         ) {
             rejected += cell.rejected().len() as u64;
             let plan = cell.plan(&window);
             if let Some(object) = cell.encode(&plan)? {
-                let rollup = cell.rollup(&plan, LATENESS)?;
+                let rollup = cell.rollup(&plan, LATENESS, SEED)?;
                 aggregates += rollup.rows;
                 bytes += rollup.body.len();
                 rows += object.audit.written;

@@ -61,7 +61,7 @@ fn adds_up(batch: &Batch) {
             let ids = recover::event_ids(object.body, bytes, HASHER).expect("an object of ours");
             assert!(ids.into_iter().eq(cell.ids(&plan)));
         }
-        window.insert(0, cell.ids(&plan));
+        window.insert(cell.ids(&plan));
     }
     assert_eq!(received, batch.len());
 }
@@ -113,7 +113,7 @@ pub(crate) fn window_rebuild(input: &[u8]) {
     let object_bytes = tail.len() as u64 + u64::from(u16::from_be_bytes([*high, *low]));
     let tail = Bytes::copy_from_slice(tail);
     let _ = recover::event_ids(tail.clone(), object_bytes, HASHER);
-    let _ = rollup::of_object(tail, LATENESS);
+    let _ = rollup::of_object(tail, LATENESS, 7);
 }
 
 fn event_of(record: &[u8]) -> Vec<u8> {

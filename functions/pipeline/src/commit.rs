@@ -7,10 +7,6 @@
 //! they overlap, its row is written once. Everything that is not a plain yes is answered the same way: look at the
 //! lake again, recompute, try what then remains.
 
-use std::ops::RangeInclusive;
-
-use crate::layout::{CELL_MS, cell_start};
-
 /// How a create ended, as far as can be known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -36,7 +32,14 @@ pub enum Decision {
         wait_ms: u64,
     },
     /// Stop: report the first record that is not committed, so that Lambda delivers from there again.
-    GiveUp,
+    HandBack,
+}
+
+/// The first free place of a log, given those that are taken, in order. Not the one after the last: a listing is no
+/// snapshot, and might hold a later object without an earlier one.
+pub fn next_place(taken: impl IntoIterator<Item = u32>) -> u32 {
+    let in_a_row = (0..).zip(taken).take_while(|(place, taken)| place == taken);
+    in_a_row.map(|(place, _)| place + 1).last().unwrap_or(0)
 }
 
 /// The creates of one cell in one delivery that were no plain yes.
@@ -63,7 +66,7 @@ impl Setbacks {
             Created::Conflict | Created::Unknown => self.uncertain += 1,
         }
         if self.taken >= MAX_TAKEN || self.uncertain >= MAX_UNCERTAIN {
-            return Decision::GiveUp;
+            return Decision::HandBack;
         }
         let wait_ms = match created {
             // The lake has the answer already.
@@ -74,43 +77,17 @@ impl Setbacks {
     }
 }
 
-/// The arrival times (milliseconds, in order) of the rows that can hold an id of a batch, or one that a producer sent
-/// twice within `horizon_ms`. Objects are found by their cells, so whole cells are looked at. The upper bounds serve
-/// replays from an earlier position.
-///
-/// More than one range where records are further apart than their horizons reach: nobody looks at the years between a
-/// record with a wrong time stamp and its neighbours.
-pub fn window_arrivals(
-    arrivals: impl IntoIterator<Item = i64>,
-    horizon_ms: i64,
-) -> Vec<RangeInclusive<i64>> {
-    let mut cells: Vec<(i64, i64)> = Vec::new();
-    for arrival in arrivals {
-        let start = cell_start(arrival);
-        match cells.last_mut() {
-            Some((cell, last)) if *cell == start => *last = arrival.max(*last),
-            _ => cells.push((start, arrival)),
-        }
-    }
-    cells.sort_unstable();
-    let mut ranges: Vec<RangeInclusive<i64>> = Vec::new();
-    for (cell, last) in cells {
-        // The first arrival of the cell is not earlier than its start.
-        let (from, to) = (cell_start(cell - horizon_ms), last + horizon_ms);
-        match ranges.last_mut() {
-            Some(range) if from <= cell_start(*range.end()) + CELL_MS => {
-                *range = *range.start()..=to.max(*range.end());
-            }
-            _ => ranges.push(from..=to),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+
+    #[test]
+    fn the_next_place_is_the_first_that_is_free() {
+        assert_eq!(next_place([]), 0);
+        assert_eq!(next_place([0, 1, 2]), 3);
+        assert_eq!(next_place([0, 2]), 1);
+        assert_eq!(next_place([1, 2]), 0);
+    }
 
     #[test]
     fn only_a_plain_yes_commits() {
@@ -134,7 +111,7 @@ mod tests {
         }
         assert_eq!(
             setbacks.after_create(Created::AlreadyExists),
-            Decision::GiveUp
+            Decision::HandBack
         );
     }
 
@@ -148,35 +125,6 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [100, 200, 400, 800]);
-        assert_eq!(setbacks.after_create(Created::Conflict), Decision::GiveUp);
-    }
-
-    proptest! {
-        #[test]
-        fn the_window_reaches_the_cell_of_every_row_within_the_horizon_of_a_record(
-            arrivals in proptest::collection::vec(0_i64..1_000 * CELL_MS, 1..6), horizon in 0_i64..4 * CELL_MS,
-            of_record: prop::sample::Index, distance in -1.0..=1.0,
-        ) {
-            let window = window_arrivals(arrivals.iter().copied(), horizon);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a point of a range")]
-            let row = of_record.get(&arrivals) + (horizon as f64 * distance) as i64;
-            prop_assert!(window.iter().any(|range| range.contains(&cell_start(row))));
-            // In order, and no cell in two of them.
-            for pair in window.windows(2) {
-                prop_assert!(cell_start(*pair[0].end()) < cell_start(*pair[1].start()));
-            }
-        }
-    }
-
-    #[test]
-    fn records_years_apart_have_windows_of_their_own() {
-        let year = 365 * 24 * 4 * CELL_MS;
-        assert_eq!(
-            window_arrivals([50 * year + 2, 0, 50 * year + 1, 50 * year], CELL_MS),
-            [
-                -CELL_MS..=CELL_MS,
-                50 * year - CELL_MS..=50 * year + 2 + CELL_MS
-            ]
-        );
+        assert_eq!(setbacks.after_create(Created::Conflict), Decision::HandBack);
     }
 }

@@ -12,12 +12,14 @@ mod kinesis;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use events::Reason;
 use serde::Deserialize;
 
 pub use compression::{MAX_INFLATED_BYTES, MAX_INFLATION};
 pub use kafka::kafka;
 pub use kinesis::kinesis;
 
+use crate::layout;
 use crate::parse::Rejected;
 use compression::{Compression, Inflater};
 
@@ -197,6 +199,10 @@ impl<'e> Batch<'e> {
 
     /// Adds a record that is not an aggregate; its payload is inflated if it is compressed.
     fn push(&mut self, mut record: Entry<'e>, inflater: &mut Inflater) {
+        if matches!(record.payload, Payload::Rejected(_)) {
+            self.records.push(record);
+            return;
+        }
         let sent = &self.sent[record.sent.clone()];
         if let Some(compression) = Compression::of(sent) {
             record.payload = match inflater.inflate(compression, sent) {
@@ -212,8 +218,23 @@ impl<'e> Batch<'e> {
     }
 }
 
-/// Last millisecond of the year 9999: a later one has no four-digit year to put into an object's name.
-const MAX_ARRIVAL_MS: i64 = 253_402_300_799_999;
+/// The arrival of a record, and its payload before it is looked at: rejected if no name can hold that arrival, which is
+/// then the nearest one that a name can hold.
+fn arrival(arrival_ms: i64) -> (i64, Payload) {
+    if layout::ARRIVALS.contains(&arrival_ms) {
+        return (arrival_ms, Payload::AsSent);
+    }
+    let rejected = Rejected::new(
+        Reason::ArrivalOutOfRange,
+        format!(
+            "the record's time stamp is {arrival_ms} ms since 1970, allowed is {} to {}",
+            layout::ARRIVALS.start(),
+            layout::ARRIVALS.end()
+        ),
+    );
+    let nearest = arrival_ms.clamp(*layout::ARRIVALS.start(), *layout::ARRIVALS.end());
+    (nearest, Payload::Rejected(Box::new(rejected)))
+}
 
 fn bad_field(
     index: usize,
@@ -235,6 +256,7 @@ fn from_json<'e, T: Deserialize<'e>>(event: &'e [u8]) -> Result<T, String> {
     sonic_rs::from_str(text).map_err(|error| first_line(&error))
 }
 
+/// sonic-rs appends an excerpt of the input to its messages; payloads do not belong into logs.
 fn first_line(error: &sonic_rs::Error) -> String {
     error
         .to_string()

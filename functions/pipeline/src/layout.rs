@@ -3,18 +3,19 @@
 //! ```text
 //! events/date=2026-11-22/<stream>.<shard>.<cell>.<commit>.parquet
 //! rollups/date=2026-11-22/<stream>.<shard>.<cell>.<commit>.parquet
-//! quarantine/date=2026-11-22/<stream>.<shard>.<first position>-<last position>.jsonl
+//! quarantine/date=2026-11-22/<stream>.<shard>.<first position>.<hash of the lines>.jsonl
 //! ```
 //!
 //! The row objects of a shard whose records arrived in one cell of the time grid are a log: commit 0, commit 1, and
 //! so on. A name says which place of which log an object has, never when or by whom it was written. Within a shard,
 //! names sort by arrival.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
+use jiff::{Timestamp, ToSpan};
 
 /// Prefix of the row objects.
 pub const EVENTS: &str = "events/";
@@ -31,6 +32,17 @@ pub const KAFKA_POSITION_DIGITS: usize = 20;
 
 /// The time grid over arrival time: 15 minutes, in milliseconds. It divides a day, so no cell crosses midnight.
 pub const CELL_MS: i64 = 15 * 60 * 1000;
+
+/// The largest horizon that can be configured: a day, in milliseconds.
+pub const MAX_HORIZON_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The last millisecond of which jiff knows the date in every time zone, a day before the year 10000.
+const LAST_NAMED_MS: i64 = 253_402_207_200_999;
+
+/// The arrival times (milliseconds since the Unix epoch) of which names can be made, and of everything that a window
+/// around them reaches. A record that says it arrived at another time is rejected. No broker has such a clock, but with
+/// `CreateTime` a producer's time stamp is the arrival, and Kafka's "none" is -1.
+pub const ARRIVALS: RangeInclusive<i64> = 0..=LAST_NAMED_MS - MAX_HORIZON_MS - CELL_MS;
 
 /// Start of the grid cell that holds an arrival time (both in milliseconds since the Unix epoch).
 pub fn cell_start(arrival_ms: i64) -> i64 {
@@ -92,7 +104,8 @@ impl ObjectName {
         Self::of_key(ROLLUPS, key)
     }
 
-    fn of_key(under: &str, key: &str) -> Option<Self> {
+    /// Reads the key of an object under [`EVENTS`] or [`ROLLUPS`] back; `None` for any key that is not made so.
+    pub fn of_key(under: &str, key: &str) -> Option<Self> {
         let (_date, name) = key
             .strip_prefix(under)?
             .strip_prefix("date=")?
@@ -116,17 +129,17 @@ pub fn padded(position: &str, digits: usize) -> String {
     format!("{position:0>digits$}")
 }
 
-/// Key of the rejected records of one grid cell of a delivery: `first` and `last` are padded positions of the first
-/// and the last rejected record, `arrival_ms` is the first one's.
+/// Key of the rejected records of one grid cell of a delivery: `first_position` is the padded position of the first one,
+/// `arrival_ms` its arrival, `hash` that of the object's content.
 pub fn quarantine_key(
     stream: &str,
     shard: &str,
     arrival_ms: i64,
-    first: &str,
-    last: &str,
+    first_position: &str,
+    hash: &str,
 ) -> String {
     format!(
-        "{QUARANTINE}date={}/{stream}.{shard}.{first}-{last}.jsonl",
+        "{QUARANTINE}date={}/{stream}.{shard}.{first_position}.{hash}.jsonl",
         utc(arrival_ms).date()
     )
 }
@@ -142,46 +155,53 @@ pub struct KeyRange {
     pub end: String,
 }
 
-/// What lies under [`EVENTS`] or [`ROLLUPS`] of a shard in the cells that `arrivals` (milliseconds) touch: one range
-/// per UTC day, in order.
-pub fn cell_ranges(
+/// Where the objects under [`EVENTS`] or [`ROLLUPS`] lie of a shard in the cells that `arrivals` (milliseconds; apart and
+/// in order) touch: one range per UTC day, in order. It also has what lies between two arrivals of a day, see
+/// [`touches`].
+pub fn day_ranges(
     under: &str,
     stream: &str,
     shard: &str,
-    arrivals: &RangeInclusive<i64>,
+    arrivals: &[RangeInclusive<i64>],
 ) -> Vec<KeyRange> {
-    let (from, to) = (
-        utc(cell_start(*arrivals.start())),
-        utc(cell_start(*arrivals.end())),
-    );
-    let mut ranges = Vec::new();
-    let mut day = from.date();
-    while day <= to.date() {
-        let prefix = format!("{under}date={day}/{stream}.{shard}.");
-        let start = if day == from.date() {
-            compact(from)
-        } else {
-            String::new()
-        };
-        // `~` sorts after every character that a key of ours has.
-        let end = if day == to.date() {
-            compact(to) + "~"
-        } else {
-            "~".to_owned()
-        };
-        ranges.push(KeyRange {
-            start_after: format!("{prefix}{start}"),
-            end: format!("{prefix}{end}"),
-            prefix,
-        });
-        let Ok(next) = day.tomorrow() else { break };
-        day = next;
+    let mut days: BTreeMap<Date, (DateTime, DateTime)> = BTreeMap::new();
+    for arrivals in arrivals {
+        let (from, to) = (
+            utc(cell_start(*arrivals.start())),
+            utc(cell_start(*arrivals.end())),
+        );
+        for day in from
+            .date()
+            .series(1.day())
+            .take_while(|day| *day <= to.date())
+        {
+            let first = from.max(day.at(0, 0, 0, 0));
+            let last = to.min(day.at(23, 59, 59, 0));
+            days.entry(day)
+                .and_modify(|(_, until)| *until = last)
+                .or_insert((first, last));
+        }
     }
-    ranges
+    let range = |(day, (from, to)): (Date, (DateTime, DateTime))| {
+        let prefix = format!("{under}date={day}/{stream}.{shard}.");
+        KeyRange {
+            start_after: format!("{prefix}{}", compact(from)),
+            // `~` sorts after every character that a key of ours has.
+            end: format!("{prefix}{}~", compact(to)),
+            prefix,
+        }
+    };
+    days.into_iter().map(range).collect()
+}
+
+/// Whether `arrivals` (milliseconds; apart and in order) touch the cell that starts at `cell_start_ms`.
+pub fn touches(arrivals: &[RangeInclusive<i64>], cell_start_ms: i64) -> bool {
+    let after = arrivals.partition_point(|range| cell_start(*range.start()) <= cell_start_ms);
+    after > 0 && cell_start_ms <= *arrivals[after - 1].end()
 }
 
 fn utc(ms: i64) -> DateTime {
-    // Arrival times are bounded where they are decoded, horizons where they are configured.
+    // Never clamped: arrivals are within [`ARRIVALS`], horizons within [`MAX_HORIZON_MS`].
     let timestamp = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
         Timestamp::MIN
     } else {
@@ -243,10 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantine_key_names_the_first_and_last_position() {
+    fn names_reach_as_far_as_the_calendar() {
+        assert_eq!(LAST_NAMED_MS, Timestamp::MAX.as_millisecond());
+    }
+
+    #[test]
+    fn a_quarantine_key_names_the_first_position_and_the_content() {
         assert_eq!(
-            quarantine_key("s", "shardId-000000000000", NOON, "0007", "0042"),
-            "quarantine/date=2026-11-22/s.shardId-000000000000.0007-0042.jsonl"
+            quarantine_key("s", "shardId-000000000000", NOON, "0007", "c0ffee"),
+            "quarantine/date=2026-11-22/s.shardId-000000000000.0007.c0ffee.jsonl"
         );
     }
 
@@ -259,7 +284,7 @@ mod tests {
             ..name(NOON, 0)
         };
         let (one, other) = (of("a", "1"), of("a.1", "2"));
-        let range = &cell_ranges(EVENTS, "a", "1", &(NOON - 86_400_000..=NOON))[1];
+        let range = &day_ranges(EVENTS, "a", "1", &[NOON - 86_400_000..=NOON])[1];
         assert!(other.events_key().starts_with(&range.prefix));
         for name in [&one, &other] {
             let read_back = ObjectName::of_events_key(&name.events_key());
@@ -271,18 +296,18 @@ mod tests {
     #[test]
     fn a_range_across_midnight_is_two_lists() {
         let midnight = NOON + 12 * 3_600_000;
-        let ranges = cell_ranges(EVENTS, "s", "a", &(midnight - 1..=midnight + 1));
+        let ranges = day_ranges(EVENTS, "s", "a", &[midnight - 1..=midnight + 1]);
         assert_eq!(
             ranges,
             [
                 KeyRange {
                     prefix: "events/date=2026-11-22/s.a.".into(),
                     start_after: "events/date=2026-11-22/s.a.20261122T2345Z".into(),
-                    end: "events/date=2026-11-22/s.a.~".into(),
+                    end: "events/date=2026-11-22/s.a.20261122T2359Z~".into(),
                 },
                 KeyRange {
                     prefix: "events/date=2026-11-23/s.a.".into(),
-                    start_after: "events/date=2026-11-23/s.a.".into(),
+                    start_after: "events/date=2026-11-23/s.a.20261123T0000Z".into(),
                     end: "events/date=2026-11-23/s.a.20261123T0000Z~".into(),
                 },
             ]
@@ -308,7 +333,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in 0_i64..253_402_300_800_000, commit: u32) {
+        fn a_key_reads_back_as_the_name_it_was_made_of(arrival_ms in ARRIVALS, commit: u32) {
             let name = name(arrival_ms, commit);
             prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name.clone()));
             prop_assert_eq!(ObjectName::of_rollups_key(&name.rollups_key()), Some(name));
@@ -336,23 +361,50 @@ mod tests {
 
         #[test]
         fn names_of_a_shard_sort_by_cell_and_commit(
-            a in (0_i64..253_402_300_800_000, 0_u32..1_000_000), b in (0_i64..253_402_300_800_000, 0_u32..1_000_000)
+            a in (ARRIVALS, 0_u32..1_000_000), b in (ARRIVALS, 0_u32..1_000_000)
         ) {
             let (a, b) = (name(a.0, a.1), name(b.0, b.1));
             prop_assert_eq!(a.events_key().cmp(&b.events_key()), a.cmp(&b));
         }
 
         #[test]
-        fn a_range_holds_exactly_the_cells_that_it_touches(
-            from in 0_i64..200_000_000, length in 0_i64..200_000_000, arrival in 0_i64..500_000_000, commit: u32
+        fn the_ranges_hold_every_cell_that_arrivals_touch_and_one_day_each(
+            spans in proptest::collection::vec((0_i64..100_000_000, 1_i64..200_000_000), 1..5),
+            arrival in 0_i64..1_000_000_000, commit: u32
         ) {
+            let mut from = 0;
+            let mut arrivals = Vec::new();
+            for (length, gap) in spans {
+                arrivals.push(from..=from + length);
+                from += length + CELL_MS + gap;
+            }
             let name = name(arrival, commit);
             let key = name.events_key();
-            let ranges = cell_ranges(EVENTS, &name.stream, &name.shard, &(from..=from + length));
-            let listed = ranges.iter().any(|range| {
+            let ranges = day_ranges(EVENTS, &name.stream, &name.shard, &arrivals);
+            let holding = ranges.iter().filter(|range| {
                 key.starts_with(&range.prefix) && range.start_after < key && key < range.end
             });
-            prop_assert_eq!(listed, (cell_start(from)..=from + length).contains(&name.cell_start_ms));
+            let touched = touches(&arrivals, name.cell_start_ms);
+            prop_assert_eq!(touched, arrivals.iter().any(|range| {
+                (cell_start(*range.start())..=*range.end()).contains(&name.cell_start_ms)
+            }));
+            let holding = holding.count();
+            prop_assert!(holding <= 1 && (!touched || holding == 1));
+            let days: std::collections::BTreeSet<_> = ranges.iter().map(|range| &range.prefix).collect();
+            prop_assert_eq!(days.len(), ranges.len());
+        }
+
+        #[test]
+        fn every_arrival_that_is_let_in_has_names_and_a_window_that_read_back(
+            arrival in prop_oneof![ARRIVALS, Just(*ARRIVALS.start()), Just(*ARRIVALS.end())],
+            reach in -MAX_HORIZON_MS..=MAX_HORIZON_MS,
+        ) {
+            let name = name(arrival + reach, 3);
+            prop_assert_eq!(ObjectName::of_events_key(&name.events_key()), Some(name.clone()));
+            let around = [arrival - MAX_HORIZON_MS..=arrival + MAX_HORIZON_MS];
+            let key = name.events_key();
+            let ranges = day_ranges(EVENTS, &name.stream, &name.shard, &around);
+            prop_assert!(ranges.iter().any(|range| range.start_after < key && key < range.end));
         }
 
         #[test]

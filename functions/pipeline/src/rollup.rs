@@ -132,13 +132,18 @@ fn widened((least, most): (f64, f64), value: f64) -> (f64, f64) {
 
 /// Aggregates events, in the order of their row object, into the rollup object that belongs beside it.
 ///
+/// `hash_seed` should be random, and changes nothing but the time it takes: it keeps a producer from choosing devices
+/// that collide in a hash table.
+///
 /// # Errors
 /// None that input can cause; the Parquet writer's signature has one.
 pub fn of_events<'r>(
     events: impl Iterator<Item = Event<'r>>,
     lateness: Lateness,
+    hash_seed: u64,
 ) -> Result<Rollup, ParquetError> {
-    let mut places: HashMap<Key, usize, FixedState> = HashMap::default();
+    let mut places: HashMap<Key, usize, FixedState> =
+        HashMap::with_hasher(FixedState::with_seed(hash_seed));
     places.reserve(events.size_hint().0);
     let mut aggregates = Vec::with_capacity(events.size_hint().0);
     for event in events {
@@ -161,15 +166,19 @@ pub fn of_events<'r>(
     })
 }
 
-/// Makes the rollup of a whole row object.
+/// Makes the rollup of a whole row object. For `hash_seed` see [`of_events`].
 ///
 /// # Errors
 /// If the bytes are not a row object.
-pub fn of_object(object: Bytes, lateness: Lateness) -> Result<Rollup, ParquetError> {
-    or_panicked(|| read_object(object, lateness))?
+pub fn of_object(
+    object: Bytes,
+    lateness: Lateness,
+    hash_seed: u64,
+) -> Result<Rollup, ParquetError> {
+    or_panicked(|| read_object(object, lateness, hash_seed))?
 }
 
-fn read_object(object: Bytes, lateness: Lateness) -> Result<Rollup, ParquetError> {
+fn read_object(object: Bytes, lateness: Lateness, hash_seed: u64) -> Result<Rollup, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(object)?;
     has_plausible_rows(builder.metadata())?;
     let mask = ProjectionMask::columns(
@@ -190,7 +199,11 @@ fn read_object(object: Bytes, lateness: Lateness) -> Result<Rollup, ParquetError
         .map(Columns::of)
         .collect::<Option<_>>()
         .ok_or_else(|| ParquetError::General("not a row object: a column is missing".into()))?;
-    of_events(columns.iter().flat_map(Columns::events), lateness)
+    of_events(
+        columns.iter().flat_map(Columns::events),
+        lateness,
+        hash_seed,
+    )
 }
 
 /// The columns that a rollup is made of.

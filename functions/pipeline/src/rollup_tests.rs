@@ -69,7 +69,7 @@ fn events_are_gathered_by_minute_of_event_time_device_and_type() {
             ..event(noon_us, "b", None)
         },
     ];
-    let rollup = of_events(events.into_iter(), LATENESS).expect("encoded");
+    let rollup = of_events(events.into_iter(), LATENESS, 7).expect("encoded");
     insta::assert_snapshot!(printed(rollup.body), @r"
     1795341600 a door 1 1 3 3 3 2.5 2.5 2.5 1
     1795348800 a door 1 1 7 7 7 2.5 2.5 2.5 0
@@ -81,7 +81,7 @@ fn events_are_gathered_by_minute_of_event_time_device_and_type() {
 
 #[test]
 fn a_minute_before_the_epoch_begins_at_its_own_start() {
-    let rollup = of_events([event(-1, "a", None)].into_iter(), LATENESS).expect("encoded");
+    let rollup = of_events([event(-1, "a", None)].into_iter(), LATENESS, 7).expect("encoded");
     assert!(printed(rollup.body).starts_with("-60 a door 1"));
 }
 
@@ -95,9 +95,9 @@ fn late_is_older_than_arrival_by_more_than_the_bound() {
 
 #[test]
 fn what_is_not_a_row_object_has_no_rollup() {
-    assert!(of_object(Bytes::from_static(b"PAR1 nonsense PAR1"), LATENESS).is_err());
-    let rollup = of_events([event(0, "a", None)].into_iter(), LATENESS).expect("encoded");
-    let error = of_object(rollup.body, LATENESS).expect_err("a rollup is no row object");
+    assert!(of_object(Bytes::from_static(b"PAR1 nonsense PAR1"), LATENESS, 7).is_err());
+    let rollup = of_events([event(0, "a", None)].into_iter(), LATENESS, 7).expect("encoded");
+    let error = of_object(rollup.body, LATENESS, 7).expect_err("a rollup is no row object");
     assert!(error.to_string().contains("a column is missing"), "{error}");
 }
 
@@ -111,7 +111,7 @@ proptest! {
             .into_iter()
             .map(|(second, device, value)| event(second * 1_000_000, names[usize::from(device)], value))
             .collect();
-        let text = printed(of_events(events.iter().copied(), LATENESS).expect("encoded").body);
+        let text = printed(of_events(events.iter().copied(), LATENESS, 7).expect("encoded").body);
         let column = |index: usize| -> usize {
             let cells = text.lines().filter(|line| !line.is_empty());
             cells.map(|line| line.split(' ').nth(index).expect("a cell").parse::<usize>().expect("a count")).sum()

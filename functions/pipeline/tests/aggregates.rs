@@ -143,6 +143,34 @@ fn the_audit_and_the_quarantine_count_user_records() {
 }
 
 #[test]
+fn a_partition_key_that_user_records_share_is_in_quarantine_once() {
+    // As many and as long as an aggregate may have; each byte of a key is six as JSON.
+    let key = |first: char| format!("{first}{}", "\u{1}".repeat(1023));
+    let records = (0..20_000).map(|n| user_record(n % 2, *b"no event, but 32 bytes of it ."));
+    let message = AggregatedRecord {
+        partition_key_table: vec![key('a'), key('b')],
+        records: records.collect(),
+    };
+    let event = event(&[(NOON, aggregate(&message.encode_to_vec()))]);
+    let batch = decode::kinesis(&event).unwrap();
+    let cells = cells(&batch, Filter::default(), HASHER);
+    assert_eq!(cells[0].rejected().len(), 20_000);
+    let (_, lines) = cells[0].quarantine().unwrap();
+    assert!(
+        lines.len() < 12 * batch.payload_bytes(),
+        "{} bytes",
+        lines.len()
+    );
+    let lines: Vec<_> = std::str::from_utf8(&lines).unwrap().lines().collect();
+    let keys = lines
+        .iter()
+        .filter(|line| line.contains(r#""partition_key":"#));
+    assert_eq!(keys.count(), 2);
+    assert!(lines[19_999].contains(r#""sub_sequence_number":19999"#));
+    assert!(lines[19_999].contains(r#""partition_key_of":1,"#));
+}
+
+#[test]
 fn a_corrupt_aggregate_goes_to_quarantine_whole() {
     let encoded = message([payload("a")]).encode_to_vec();
     let with = |message: AggregatedRecord| aggregate(&message.encode_to_vec());

@@ -3,10 +3,12 @@
 
 use std::process::ExitCode;
 
+use ingest::environment::Broker;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     ingest::start::logging();
-    match ingest::start::kinesis().await {
+    match ingest::start::serve(Broker::Kinesis).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "start_failed");

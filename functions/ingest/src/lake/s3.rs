@@ -11,7 +11,7 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use pipeline::commit::Created;
-use pipeline::layout::KeyRange;
+use pipeline::layout::{KeyRange, QUARANTINE};
 
 use super::{Lake, Listed};
 use crate::error::{LakeError, with_causes};
@@ -60,6 +60,14 @@ fn client_config(config: &aws_config::SdkConfig) -> Config {
         // LocalStack and other stores answer at <endpoint>/<bucket>; AWS answers at both.
         .force_path_style(config.endpoint_url().is_some())
         .build()
+}
+
+fn content_type(key: &str) -> &'static str {
+    if key.starts_with(QUARANTINE) {
+        "application/x-ndjson"
+    } else {
+        "application/vnd.apache.parquet"
+    }
 }
 
 impl Lake for S3 {
@@ -124,7 +132,7 @@ impl Lake for S3 {
             request = request.metadata(*name, value);
         }
         let sent = request
-            .content_type("application/vnd.apache.parquet")
+            .content_type(content_type(key))
             .body(ByteStream::from(body))
             .customize()
             // A retry inside of the SDK would turn a lost "yes" into a 412 unseen; the handler looks again itself.
@@ -151,18 +159,5 @@ impl Lake for S3 {
                 Ok(Created::Unknown)
             }
         }
-    }
-
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        self.client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_type("application/x-ndjson")
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| self.error("PutObject", key, &error))?;
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ingest::error::LineageError;
 use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::{Lake, Memory};
-use ingest::lineage::Lineage;
+use ingest::lineage::{Lineage, Relatives};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
@@ -29,7 +29,7 @@ pub const SETTINGS: Settings = Settings {
         bound_ms: 60 * MINUTE,
     },
     horizon_ms: 15 * MINUTE,
-    max_window_ids: 1_000_000,
+    memory_mb: 512,
 };
 
 /// One record of a shard.
@@ -96,12 +96,12 @@ pub fn kafka_event(partitions: &[(&str, u32, &[Record])]) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The ancestors of every shard of a stream, or why nobody can say.
+/// The relatives of every shard of a stream, or why nobody can say.
 #[derive(Clone, Debug)]
-pub struct Ancestors(pub Result<Vec<String>, &'static str>);
+pub struct Family(pub Result<Relatives, &'static str>);
 
-impl Lineage for Ancestors {
-    async fn ancestors(&self, stream: &str, _shard: &str) -> Result<Vec<String>, LineageError> {
+impl Lineage for Family {
+    async fn relatives(&self, stream: &str, _shard: &str) -> Result<Relatives, LineageError> {
         self.0.clone().map_err(|cause| LineageError {
             stream: stream.to_owned(),
             cause: cause.to_owned(),
@@ -110,20 +110,28 @@ impl Lineage for Ancestors {
 }
 
 /// A handler with an empty window, as after a cold start.
-pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L, Ancestors> {
-    Handler::new(lake, Ancestors(Ok(Vec::new())), SETTINGS, 7)
+pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L, Family> {
+    Handler::new(lake, Family(Ok(Relatives::default())), SETTINGS, 7)
 }
 
 /// Delivers records with a minute to go.
 pub async fn deliver<L: Lake + Sync>(
-    handler: &mut Handler<L, Ancestors>,
+    handler: &mut Handler<L, Family>,
     records: &[Record],
 ) -> Outcome {
     let deadline = Instant::now() + Duration::from_mins(1);
-    handler
-        .kinesis(&event(records), deadline)
-        .await
-        .expect("a Kinesis event")
+    deliver_by(handler, records, deadline).await
+}
+
+/// Delivers records before a deadline.
+pub async fn deliver_by<L: Lake + Sync>(
+    handler: &mut Handler<L, Family>,
+    records: &[Record],
+    deadline: Instant,
+) -> Outcome {
+    let outcomes = handler.kinesis(&event(records), deadline).await;
+    let mut outcomes = outcomes.expect("a Kinesis event").into_iter();
+    outcomes.next().expect("a batch")
 }
 
 /// The event ids of every row object, by key.

@@ -12,9 +12,10 @@ use zstd::zstd_safe::{self, DCtx};
 
 use crate::parse::Rejected;
 
-/// A payload may have this many times the bytes of its compressed form; a bomb has a thousand times and more. The
-/// 4.5 MB that fit in an invocation's 6 MB as base64 so inflate to 144 MB at most, in however many records they come.
-pub const MAX_INFLATION: usize = 32;
+/// A payload may have this many times the bytes of its compressed form: an event shrinks to a third or a fifth, a bomb has
+/// a thousand times and more. The 4.5 MB that fit in an invocation's 6 MB as base64 so inflate to 72 MB at most, in
+/// however many records they come.
+pub const MAX_INFLATION: usize = 16;
 
 /// A payload may have this many bytes once inflated: 1 MiB, far more than an event needs.
 pub const MAX_INFLATED_BYTES: usize = 1024 * 1024;

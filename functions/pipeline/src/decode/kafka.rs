@@ -18,8 +18,8 @@ use serde::de::{MapAccess, Visitor};
 use sonic_rs::LazyValue;
 
 use super::compression::Inflater;
-use super::{Batch, Entry, EnvelopeError, MAX_ARRIVAL_MS, PartitionKey, Payload};
-use super::{bad_field, from_json};
+use super::{Batch, Entry, EnvelopeError, PartitionKey};
+use super::{arrival, bad_field, from_json};
 use crate::layout;
 
 #[derive(Deserialize)]
@@ -142,7 +142,8 @@ fn batch_of<'e>(
         if record.topic != topic || record.partition.as_raw_str() != partition {
             return Err(record.of_other_partition(index, name));
         }
-        let (position, arrival_ms) = record.place(index)?;
+        let (position, timestamp_ms) = record.place(index)?;
+        let (arrival_ms, payload) = arrival(timestamp_ms);
         key.clear();
         decode(index, "key", record.key.as_deref(), &mut key)?;
         let partition_key = batch.keep_key(&String::from_utf8_lossy(&key));
@@ -154,7 +155,7 @@ fn batch_of<'e>(
             partition_key: PartitionKey::Kept(partition_key),
             arrival_ms,
             sent: start..batch.sent.len(),
-            payload: Payload::AsSent,
+            payload,
         };
         batch.push(record, inflater);
     }
@@ -194,7 +195,7 @@ impl<'e> KafkaRecord<'e> {
         }
     }
 
-    /// Position, and arrival in milliseconds since the Unix epoch.
+    /// Position, and time stamp in milliseconds since the Unix epoch.
     fn place(&self, index: usize) -> Result<(&'e str, i64), EnvelopeError> {
         let position = match self.offset.as_raw_cow() {
             Cow::Borrowed(offset) if is_number(offset, MAX_OFFSET) => offset,
@@ -208,10 +209,7 @@ impl<'e> KafkaRecord<'e> {
             let form = "milliseconds since 1970";
             bad_field(index, "timestamp", timestamp, form)
         })?;
-        // No broker has such a clock, but a producer may have set it, and "none" is -1. No event happened within 24
-        // hours of 1970, so the record is rejected by that rule, and the partition goes on.
-        let in_range = (0..=MAX_ARRIVAL_MS).contains(&timestamp);
-        Ok((position, if in_range { timestamp } else { 0 }))
+        Ok((position, timestamp))
     }
 
     fn of_other_partition(&self, index: usize, expected: &str) -> EnvelopeError {

@@ -2,6 +2,7 @@
 
 use super::super::Record;
 use super::*;
+use events::Reason;
 use proptest::prelude::*;
 
 /// The example of "Using Lambda with self-managed Apache Kafka".
@@ -137,16 +138,20 @@ fn what_is_not_utf8_in_a_key_is_replaced_and_the_record_is_kept() {
 }
 
 #[test]
-fn a_time_that_no_broker_has_is_taken_as_1970() {
-    for timestamp in [
-        "-1",
-        "-9223372036854775808",
-        "253402300800000",
-        "9223372036854775807",
+fn a_record_whose_arrival_no_name_can_hold_is_rejected_and_the_others_go_on() {
+    for (timestamp, nearest) in [
+        ("-1", layout::ARRIVALS.start()),
+        ("-9223372036854775808", layout::ARRIVALS.start()),
+        ("253402300799999", layout::ARRIVALS.end()),
+        ("9223372036854775807", layout::ARRIVALS.end()),
     ] {
         let text = one(&record(&FIELDS.replace("1795348800000", timestamp)));
         let batches = kafka(text.as_bytes()).expect(timestamp);
-        assert_eq!(batches[0].record(0).arrival_ms, 0, "{timestamp}");
+        let record = batches[0].record(0);
+        assert_eq!(record.arrival_ms, *nearest, "{timestamp}");
+        let rejected = record.payload.expect_err(timestamp);
+        assert_eq!(rejected.reason, Reason::ArrivalOutOfRange);
+        assert!(rejected.detail.contains(timestamp), "{}", rejected.detail);
     }
 }
 

@@ -11,8 +11,8 @@ use sonic_rs::LazyValue;
 
 use super::aggregate;
 use super::compression::Inflater;
-use super::{Batch, Entry, EnvelopeError, MAX_ARRIVAL_MS, PartitionKey, Payload};
-use super::{bad_field, from_json};
+use super::{Batch, Entry, EnvelopeError, PartitionKey, Payload};
+use super::{arrival, bad_field, from_json};
 use crate::layout;
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ impl<'e> KinesisEventRecord<'e> {
 }
 
 impl<'e> KinesisRecord<'e> {
-    /// Position, and arrival in milliseconds since the Unix epoch.
+    /// Position, and time stamp in milliseconds since the Unix epoch.
     fn place(&self, index: usize) -> Result<(&'e str, i64), EnvelopeError> {
         if !is_sequence_number(self.sequence_number) {
             let form = "1 to 56 decimal digits";
@@ -71,12 +71,12 @@ impl<'e> KinesisRecord<'e> {
                 form,
             ));
         }
-        let arrival = self.approximate_arrival_timestamp.as_raw_str();
-        let arrival_ms = arrival_ms(arrival).ok_or_else(|| {
-            let form = "seconds since 1970, before the year 10000";
-            bad_field(index, "approximateArrivalTimestamp", arrival, form)
+        let timestamp = self.approximate_arrival_timestamp.as_raw_str();
+        let timestamp_ms = milliseconds(timestamp).ok_or_else(|| {
+            let form = "seconds since 1970";
+            bad_field(index, "approximateArrivalTimestamp", timestamp, form)
         })?;
-        Ok((self.sequence_number, arrival_ms))
+        Ok((self.sequence_number, timestamp_ms))
     }
 }
 
@@ -115,7 +115,8 @@ pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
             arn = Some(record.event_source_arn);
         }
         let record = record.kinesis;
-        let (position, arrival_ms) = record.place(index)?;
+        let (position, timestamp_ms) = record.place(index)?;
+        let (arrival_ms, payload) = arrival(timestamp_ms);
         let start = batch.sent.len();
         base64_simd::STANDARD
             .decode_append(record.data.as_bytes(), &mut batch.sent)
@@ -126,9 +127,10 @@ pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
             partition_key: PartitionKey::OfEnvelope(record.partition_key),
             arrival_ms,
             sent: start..batch.sent.len(),
-            payload: Payload::AsSent,
+            payload,
         };
-        if batch.sent[start..].starts_with(&aggregate::MAGIC) {
+        let is_rejected = matches!(record.payload, Payload::Rejected(_));
+        if !is_rejected && batch.sent[start..].starts_with(&aggregate::MAGIC) {
             push_aggregate(&mut batch, record, &mut inflater);
         } else {
             batch.push(record, &mut inflater);
@@ -183,42 +185,36 @@ fn is_sequence_number(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Seconds with a decimal fraction, as JSON text, to whole milliseconds, without a detour over binary fractions.
+/// Seconds with a decimal fraction, as JSON text, to whole milliseconds, without a detour over binary fractions; those
+/// that no time stamp can have saturate.
 ///
 /// `aws_lambda_events` 1.2.1 reads the fraction as a count of milliseconds (`.5` → 5 ms), which is why it is not
 /// used here.
-fn arrival_ms(text: &str) -> Option<i64> {
-    let ms = if text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+fn milliseconds(text: &str) -> Option<i64> {
+    let is_decimal = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    if text.bytes().all(is_decimal) {
         let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if seconds.is_empty() || fraction.contains('.') {
+            return None;
+        }
         let digit = |place: usize| {
-            fraction
-                .as_bytes()
-                .get(place)
-                .map_or(0, |digit| i64::from(digit - b'0'))
+            let digit = fraction.as_bytes().get(place);
+            digit.map_or(0, |digit| i64::from(digit - b'0'))
         };
         let fraction_ms = digit(0) * 100 + digit(1) * 10 + digit(2);
-        seconds
-            .parse::<i64>()
-            .ok()?
-            .checked_mul(1000)?
-            .checked_add(fraction_ms)?
-    } else {
-        // Java prints large doubles with an exponent: 1.545084650987E9.
-        let seconds: f64 = text.parse().ok()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a float too large saturates and fails the bound"
-        )]
-        let ms = (seconds * 1000.0).round() as i64;
-        ms
-    };
-    (0..=MAX_ARRIVAL_MS).contains(&ms).then_some(ms)
+        let seconds = seconds.parse::<i64>().unwrap_or(i64::MAX);
+        return Some(seconds.saturating_mul(1000).saturating_add(fraction_ms));
+    }
+    // Java prints large doubles with an exponent: 1.545084650987E9.
+    let seconds: f64 = text.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float too large saturates and fails the bound"
+    )]
+    let ms = (seconds * 1000.0).round() as i64;
+    Some(ms)
 }
 
-/// sonic-rs appends an excerpt of the input to its messages; payloads do not belong into logs.
 #[cfg(test)]
 #[path = "kinesis_tests.rs"]
 mod tests;

@@ -40,20 +40,30 @@ fn arrival_milliseconds_that_end_in_zero_keep_their_place() {
         ("1545084650", 1_545_084_650_000),
         ("1545084650.9879", 1_545_084_650_987),
         ("1.545084650987E9", 1_545_084_650_987),
+        ("-1", -1000),
+        ("1e300", i64::MAX),
+        ("99999999999999999999", i64::MAX),
     ] {
-        assert_eq!(arrival_ms(text), Some(ms), "{text}");
+        assert_eq!(milliseconds(text), Some(ms), "{text}");
     }
-    for text in [
-        "",
-        ".",
-        "-1",
-        "1e300",
-        "\"1\"",
-        "null",
-        "99999999999999999999",
-        "253402300800",
+    for text in ["", ".", "1.2.3", "\"1\"", "null"] {
+        assert_eq!(milliseconds(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_record_whose_arrival_no_name_can_hold_is_rejected_and_does_not_block_its_shard() {
+    for (seconds, nearest) in [
+        ("-1", layout::ARRIVALS.start()),
+        ("253402300799.999", layout::ARRIVALS.end()),
+        ("1e300", layout::ARRIVALS.end()),
     ] {
-        assert_eq!(arrival_ms(text), None, "{text}");
+        let event = event(seconds);
+        let batch = kinesis(event.as_bytes()).expect(seconds);
+        let record = batch.record(0);
+        assert_eq!(record.arrival_ms, *nearest, "{seconds}");
+        let rejected = record.payload.expect_err(seconds);
+        assert_eq!(rejected.reason, events::Reason::ArrivalOutOfRange);
     }
 }
 
@@ -156,10 +166,10 @@ fn the_stream_of_an_enhanced_fan_out_consumer_is_the_stream() {
 
 proptest! {
     #[test]
-    fn every_arrival_millisecond_survives_its_printing_as_seconds(ms in 0..=MAX_ARRIVAL_MS) {
+    fn every_arrival_millisecond_survives_its_printing_as_seconds(ms in layout::ARRIVALS) {
         let printed = format!("{}.{:03}", ms / 1000, ms % 1000);
-        prop_assert_eq!(arrival_ms(&printed), Some(ms));
-        prop_assert_eq!(arrival_ms(printed.trim_end_matches('0').trim_end_matches('.')).filter(|_| ms % 1000 != 0),
+        prop_assert_eq!(milliseconds(&printed), Some(ms));
+        prop_assert_eq!(milliseconds(printed.trim_end_matches('0').trim_end_matches('.')).filter(|_| ms % 1000 != 0),
                         Some(ms).filter(|_| ms % 1000 != 0));
     }
 

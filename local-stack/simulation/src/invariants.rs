@@ -14,7 +14,7 @@ use super::rollups;
 use super::stream::{HORIZON_MS, Stream, Verdict, number};
 
 /// Nothing before the answer's position may be left undone: Lambda will never deliver it again.
-pub fn of_answer(
+pub(crate) fn of_answer(
     stream: &Stream,
     lake: &SimulatedLake,
     batch: &Batch,
@@ -32,7 +32,7 @@ pub fn of_answer(
 }
 
 /// What was said to be done with is done with.
-pub fn are_done(
+pub(crate) fn are_done(
     stream: &Stream,
     lake: &SimulatedLake,
     positions: impl IntoIterator<Item = u64>,
@@ -65,7 +65,7 @@ fn is_done(stream: &Stream, contents: &Contents, position: u64) -> Result<(), St
 /// When nothing is left to be delivered. What was given up has left the order of its shard, on which the promise
 /// about a producer's duplicates leans; with `in_order` it is kept, without it only each record lands once, and each
 /// id once in a cell.
-pub fn at_rest(stream: &Stream, lake: &SimulatedLake, in_order: bool) -> Result<(), String> {
+pub(crate) fn at_rest(stream: &Stream, lake: &SimulatedLake, in_order: bool) -> Result<(), String> {
     let contents = lake.contents();
     for position in stream.written.keys() {
         is_done(stream, &contents, *position)?;

@@ -16,17 +16,18 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::invariants;
 use super::lake::{Family, SimulatedLake};
 use super::lambda::{Ended, Lambda};
 use super::stream::{START_MS, Stream};
-use super::{Trace, invariants};
+use super::trace::Trace;
 
 /// Virtual time after which a run is stuck.
-pub const PATIENCE: Duration = Duration::from_hours(48);
+pub(crate) const PATIENCE: Duration = Duration::from_hours(48);
 
 /// Delivers the whole stream, perhaps once more, or by two event sources at once; then what was given up. Says whether
 /// nothing was.
-pub async fn deliver(
+pub(crate) async fn deliver(
     stream: &Stream,
     lake: &SimulatedLake,
     rng: &mut ChaCha8Rng,

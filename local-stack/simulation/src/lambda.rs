@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use event_source::answer::{self, Answer};
 use event_source::shard::{Batch, Outcome};
-use ingest::config::KafkaPartialResponse;
+use ingest::config::PartialResponses;
+use ingest::environment::Broker;
 use ingest::handler::{Handler, Settings};
 use pipeline::filter::Filter;
 use rand::{RngExt, SeedableRng};
@@ -16,22 +17,23 @@ use tokio::time::Instant;
 
 use super::lake::{Family, SimulatedLake};
 use super::stream::{HORIZON_MS, LATENESS, Stream, envelope, number};
+use super::trace::Trace;
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 
 /// An invocation of a batch of a stream that ended, as the event source hears of it.
-pub struct Ended {
+pub(crate) struct Ended {
     /// Of which run of the event source: a restarted one does not hear of the invocations of the one before.
-    pub generation: u32,
-    pub shard: String,
-    pub sub_shard: usize,
-    pub batch: Batch,
-    pub outcome: Outcome,
+    pub(crate) generation: u32,
+    pub(crate) shard: String,
+    pub(crate) sub_shard: usize,
+    pub(crate) batch: Batch,
+    pub(crate) outcome: Outcome,
 }
 
 type Environment = Handler<SimulatedLake, Family>;
 
-pub struct Lambda {
+pub(crate) struct Lambda {
     family: Family,
     warm: mpsc::UnboundedReceiver<Environment>,
     give_back: mpsc::UnboundedSender<Environment>,
@@ -40,7 +42,7 @@ pub struct Lambda {
     faults: f64,
     /// Whether attempts may go on after Lambda has given up on them.
     zombies: bool,
-    trace: super::Trace,
+    trace: Trace,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ enum Fate {
 }
 
 impl Lambda {
-    pub fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: super::Trace) -> Self {
+    pub(crate) fn new(family: Family, seed: u64, faults: f64, zombies: bool, trace: Trace) -> Self {
         let (give_back, warm) = mpsc::unbounded_channel();
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self {
@@ -69,7 +71,7 @@ impl Lambda {
     }
 
     /// Starts an invocation; its end comes through `ended`.
-    pub fn invoke(
+    pub(crate) fn invoke(
         &mut self,
         stream: &Stream,
         (generation, shard, sub_shard): (u32, &str, usize),
@@ -109,7 +111,7 @@ impl Lambda {
     }
 
     /// Begins an invocation; the answer is the function's body, or why there is none.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         what: &str,
         event: Vec<u8>,
@@ -146,8 +148,7 @@ impl Lambda {
             filter: Filter::default(),
             lateness: LATENESS,
             horizon_ms: HORIZON_MS,
-            // Small enough that windows are dropped now and then.
-            max_window_ids: 100,
+            memory_mb: 512,
         };
         let family = self.family.clone();
         Handler::new(family.lake.clone(), family, settings, self.rng.random())
@@ -222,11 +223,11 @@ async fn run(
 
 /// Which function it is.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Kinesis,
     Kafka {
-        partial_response: KafkaPartialResponse,
-        /// [`super::Mutant::FailureAsSuccess`].
+        partial_responses: PartialResponses,
+        /// [`super::mutant::Mutant::FailureAsSuccess`].
         failure_as_success: bool,
     },
 }
@@ -242,11 +243,12 @@ impl Kind {
         match self {
             Self::Kinesis => {
                 let handled = environment.kinesis(event, deadline).await;
-                let answer = ingest::answer::kinesis(&handled.expect("a Kinesis event"));
-                Ok(serde_json::to_vec(&answer).expect("JSON"))
+                let outcomes = handled.expect("a Kinesis event");
+                let form = PartialResponses::SequenceNumber;
+                answered(Broker::Kinesis, &outcomes, form)
             }
             Self::Kafka {
-                partial_response,
+                partial_responses,
                 failure_as_success,
             } => {
                 let handled = environment.kafka(event, deadline).await;
@@ -255,10 +257,18 @@ impl Kind {
                     outcomes[0].failed_from = None;
                     outcomes[0].failed.clear();
                 }
-                let answer = ingest::answer::kafka(&outcomes, partial_response);
-                let answer = answer.map_err(|_| "partitions failed")?;
-                Ok(serde_json::to_vec(&answer).expect("JSON"))
+                answered(Broker::Kafka, &outcomes, partial_responses)
             }
         }
     }
+}
+
+fn answered(
+    broker: Broker,
+    outcomes: &[ingest::handler::Outcome],
+    form: PartialResponses,
+) -> Result<Vec<u8>, &'static str> {
+    let response = ingest::response::of(broker, outcomes, form);
+    let response = response.map_err(|_| "batches failed")?;
+    Ok(serde_json::to_vec(&response).expect("JSON"))
 }

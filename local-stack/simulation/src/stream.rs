@@ -11,16 +11,16 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// 2026-11-22T12:00:00Z, a line of the time grid; virtual time begins here (milliseconds since the Unix epoch).
-pub const START_MS: i64 = 1_795_348_800_000;
-pub const HORIZON_MS: i64 = 15 * 60_000;
-pub const LATENESS: Lateness = Lateness {
+pub(crate) const START_MS: i64 = 1_795_348_800_000;
+pub(crate) const HORIZON_MS: i64 = 15 * 60_000;
+pub(crate) const LATENESS: Lateness = Lateness {
     bound_ms: 5 * 60_000,
 };
-pub const STREAM: &str = "s";
+pub(crate) const STREAM: &str = "s";
 
 /// What the contract says about a record, taken alone.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The row's event id.
     Accepted(String),
     Filtered,
@@ -28,23 +28,23 @@ pub enum Verdict {
 }
 
 #[derive(Clone, Debug)]
-pub struct Written {
-    pub shard: String,
-    pub verdict: Verdict,
-    pub payload: Bytes,
+pub(crate) struct Written {
+    pub(crate) shard: String,
+    pub(crate) verdict: Verdict,
+    pub(crate) payload: Bytes,
     /// An invocation with it crashes, until the redrive.
-    pub poison: bool,
+    pub(crate) poison: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Stream {
-    pub listing: Vec<ListedShard>,
-    pub shards: BTreeMap<String, Vec<Record>>,
+pub(crate) struct Stream {
+    pub(crate) listing: Vec<ListedShard>,
+    pub(crate) shards: BTreeMap<String, Vec<Record>>,
     /// By sequence number, unique over all shards here.
-    pub written: BTreeMap<u64, Written>,
+    pub(crate) written: BTreeMap<u64, Written>,
 }
 
-pub fn number(record: &Record) -> u64 {
+pub(crate) fn number(record: &Record) -> u64 {
     record
         .sequence_number
         .as_str()
@@ -53,7 +53,7 @@ pub fn number(record: &Record) -> u64 {
 }
 
 /// Shards and records, drawn from `rng`.
-pub fn draw(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
+pub(crate) fn draw(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
     let roots = rng.random_range(1..=2);
     let mut writer = Writer::new(rng, roots, poison);
     while writer.stream.listing.len() < 6 && rng.random_bool(0.4) {
@@ -66,7 +66,7 @@ pub fn draw(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
 
 /// The same as the partitions of a topic, which have neither parents nor an end: the number of a partition is its
 /// shard's place, an offset the sequence number.
-pub fn draw_topic(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
+pub(crate) fn draw_topic(rng: &mut ChaCha8Rng, poison: bool) -> Stream {
     let partitions = rng.random_range(1..=4);
     Writer::new(rng, partitions, poison).stream
 }
@@ -223,7 +223,7 @@ impl Writer {
 }
 
 /// The shards from which `shard` came.
-pub fn ancestors(listing: &[ListedShard], shard: &str) -> Vec<String> {
+pub(crate) fn ancestors(listing: &[ListedShard], shard: &str) -> Vec<String> {
     let parents = listing
         .iter()
         .find(|listed| listed.id == shard)
@@ -232,7 +232,7 @@ pub fn ancestors(listing: &[ListedShard], shard: &str) -> Vec<String> {
     parents.iter().cloned().chain(older).collect()
 }
 
-pub fn envelope(shard: &str) -> Envelope {
+pub(crate) fn envelope(shard: &str) -> Envelope {
     let arn = format!("arn:aws:kinesis:us-east-1:000000000000:stream/{STREAM}");
     Envelope::new(shard, &arn, "us-east-1", "arn:aws:iam::000000000000:role/r")
 }

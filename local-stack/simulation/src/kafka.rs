@@ -10,34 +10,36 @@ use event_source::kafka::answer::{self, Answer};
 use event_source::kafka::envelope::{Envelope, Message, Record, TimestampType};
 use event_source::kafka::poller::{Action, Batch, Outcome, PartialRetry, Poller};
 use event_source::mapping::{Mapping, StartingPosition};
-use ingest::config::KafkaPartialResponse;
+use ingest::config::PartialResponses;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::driver::PATIENCE;
-use super::lake::{Family, Mutant, SimulatedLake};
+use super::invariants;
+use super::kinesis::PATIENCE;
+use super::lake::{Family, SimulatedLake};
 use super::lambda::{Kind, Lambda};
+use super::mutant::Mutant;
 use super::stream::{START_MS, STREAM, Stream};
-use super::{Trace, invariants};
+use super::trace::Trace;
 
 /// What a run of the simulation has drawn for its mapping and its function.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     mapping: Mapping,
     retry: PartialRetry,
-    response: KafkaPartialResponse,
+    response: PartialResponses,
     pollers: usize,
 }
 
 fn draw(rng: &mut ChaCha8Rng, gives_up: bool) -> Drawn {
     let response = [
-        KafkaPartialResponse::Off,
-        KafkaPartialResponse::Partition,
-        KafkaPartialResponse::TopicPartition,
+        PartialResponses::Off,
+        PartialResponses::Partition,
+        PartialResponses::TopicPartition,
     ][rng.random_range(0..3)];
-    let may_be_unread = response == KafkaPartialResponse::Off && rng.random_bool(0.5);
+    let may_be_unread = response == PartialResponses::Off && rng.random_bool(0.5);
     Drawn {
         mapping: Mapping {
             batch_size: rng.random_range(1..20),
@@ -61,7 +63,7 @@ fn draw(rng: &mut ChaCha8Rng, gives_up: bool) -> Drawn {
 
 /// Delivers the whole topic, perhaps once more, or by two consumer groups at once; then what was given up. Says
 /// whether nothing was.
-pub async fn deliver(
+pub(crate) async fn deliver(
     stream: &Stream,
     lake: &SimulatedLake,
     rng: &mut ChaCha8Rng,
@@ -357,9 +359,9 @@ impl<'s> Group<'s> {
     }
 }
 
-fn kind(partial_response: KafkaPartialResponse, lake: &SimulatedLake) -> Kind {
+fn kind(partial_responses: PartialResponses, lake: &SimulatedLake) -> Kind {
     Kind::Kafka {
-        partial_response,
+        partial_responses,
         failure_as_success: lake.mutant() == Mutant::FailureAsSuccess,
     }
 }
@@ -408,7 +410,7 @@ async fn redrive(
         let mut tries = 0;
         loop {
             let event = envelope.payload(batch.records());
-            let kind = kind(KafkaPartialResponse::Off, lake);
+            let kind = kind(PartialResponses::Off, lake);
             if lambda
                 .begin(&shown(&batch), event, kind, false)
                 .await

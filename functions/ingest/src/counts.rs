@@ -6,7 +6,7 @@ use pipeline::Cell;
 
 /// Counts of one batch. `received = written + duplicates + filtered + rejected + handed_back`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct BatchCounts {
     /// Stream or topic; empty if the batch was.
     pub stream: String,
     /// Shard id or partition number; empty if the batch was.
@@ -15,7 +15,8 @@ pub struct Report {
     pub received: u64,
     /// Their payload bytes.
     pub bytes_received: u64,
-    /// Rows committed.
+    /// Rows committed. Where an answer was lost and another delivery committed the very same rows under the same name, both
+    /// count them: the audit in the objects is exact, this is a metric.
     pub written: u64,
     /// Bytes of the objects committed.
     pub bytes_written: u64,
@@ -33,7 +34,7 @@ pub struct Report {
     pub conflicts: u64,
     /// Objects read to bring the window up to date.
     pub window_reads: u64,
-    /// Records handed back to Lambda for another delivery.
+    /// Records of cells that are not committed, handed back to Lambda for another delivery.
     pub handed_back: u64,
     /// Whether Lambda was told to deliver again: records were handed back, or a rollup could not be made.
     pub failed: bool,
@@ -41,7 +42,7 @@ pub struct Report {
     pub last_arrival_ms: Option<i64>,
 }
 
-impl Report {
+impl BatchCounts {
     /// Counts a cell of which `written` rows are committed, and the others were before.
     pub fn add_cell(&mut self, cell: &Cell, written: u64) {
         self.written += written;
@@ -54,14 +55,14 @@ impl Report {
     }
 
     /// The counts of one invocation by stream, over its shards; `shard` and `last_arrival_ms` say nothing then.
-    pub fn by_stream(reports: &[&Self]) -> Vec<Self> {
+    pub fn by_stream(counts: &[&Self]) -> Vec<Self> {
         let mut sums: BTreeMap<&str, Self> = BTreeMap::new();
-        for report in reports {
-            let sum = sums.entry(&report.stream).or_insert_with(|| Self {
-                stream: report.stream.clone(),
+        for of_shard in counts {
+            let sum = sums.entry(&of_shard.stream).or_insert_with(|| Self {
+                stream: of_shard.stream.clone(),
                 ..Self::default()
             });
-            sum.add(report);
+            sum.add(of_shard);
         }
         sums.into_values().collect()
     }

@@ -10,69 +10,49 @@ use bytes::Bytes;
 use event_source::lineage::ListedShard;
 use ingest::error::{LakeError, LineageError};
 use ingest::lake::{Lake, Listed, Memory};
-use ingest::lineage::Lineage;
+use ingest::lineage::{Lineage, Relatives};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::commit::Created;
-use pipeline::layout::{EVENTS, KeyRange, ObjectName, ROLLUPS};
+use pipeline::layout::{EVENTS, KeyRange, ObjectName, QUARANTINE, ROLLUPS};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::mutant::Mutant;
 use super::stream::ancestors;
-
-/// A way to break the protocol on purpose. The simulation proves that it bites by catching each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
-    None,
-    /// The create replaces what is there.
-    Overwrite,
-    /// The ids of the objects in the window are never read.
-    EmptyWindow,
-    /// Objects are named by the batch's bounds instead of by their place in the cell's log.
-    BoundsNamedKey,
-    /// Objects are named by their first row.
-    FirstRowNamedKey,
-    /// The window of a child shard holds nothing of its parents.
-    NoAncestors,
-    /// Rejected records are stored after the rows are committed.
-    QuarantineAfterCommit,
-    /// Nobody notices that an object has no rollup.
-    NoRepair,
-    /// Of a Kafka event with several partitions, the first is answered as done, whatever became of it.
-    FailureAsSuccess,
-}
+use super::trace::Trace;
 
 /// A row as the lake has it.
 #[derive(Clone, Debug)]
-pub struct Landed {
-    pub position: u64,
-    pub arrival_ms: i64,
-    pub shard: String,
-    pub key: String,
+pub(crate) struct Landed {
+    pub(crate) position: u64,
+    pub(crate) arrival_ms: i64,
+    pub(crate) shard: String,
+    pub(crate) key: String,
 }
 
 /// What is in the lake, kept up as objects appear, so that it can be asked at every answer.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Rows by event id.
-    pub rows: BTreeMap<String, Vec<Landed>>,
+    pub(crate) rows: BTreeMap<String, Vec<Landed>>,
     /// Row objects by key, as first created.
-    pub created: BTreeMap<String, Bytes>,
+    pub(crate) created: BTreeMap<String, Bytes>,
     /// Positions and payloads (base64) in quarantine.
-    pub quarantined: BTreeMap<u64, String>,
+    pub(crate) quarantined: BTreeMap<u64, String>,
 }
 
 #[derive(Clone)]
-pub struct SimulatedLake {
-    pub memory: Memory,
+pub(crate) struct SimulatedLake {
+    pub(crate) memory: Memory,
     mutant: Mutant,
     faults: f64,
     rng: Arc<Mutex<ChaCha8Rng>>,
     contents: Arc<Mutex<Contents>>,
     deferred: Arc<Mutex<Vec<(String, Bytes)>>>,
     mutant_names: Arc<Mutex<BTreeSet<String>>>,
-    trace: super::Trace,
+    trace: Trace,
 }
 
 enum Fault {
@@ -85,7 +65,7 @@ enum Fault {
 }
 
 impl SimulatedLake {
-    pub fn new(seed: u64, faults: f64, mutant: Mutant, trace: super::Trace) -> Self {
+    pub(crate) fn new(seed: u64, faults: f64, mutant: Mutant, trace: Trace) -> Self {
         Self {
             memory: Memory::default(),
             mutant,
@@ -98,11 +78,11 @@ impl SimulatedLake {
         }
     }
 
-    pub fn mutant(&self) -> Mutant {
+    pub(crate) fn mutant(&self) -> Mutant {
         self.mutant
     }
 
-    pub fn contents(&self) -> MutexGuard<'_, Contents> {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("not poisoned")
     }
 
@@ -140,6 +120,9 @@ impl SimulatedLake {
     }
 
     async fn really_create(&self, key: &str, body: Bytes) -> Created {
+        if key.starts_with(QUARANTINE) {
+            return self.really_quarantine(key, body).await;
+        }
         if key.starts_with(ROLLUPS) {
             let created = self.memory.create(key, body, &[]).await;
             return created.expect("memory");
@@ -149,7 +132,7 @@ impl SimulatedLake {
         };
         let key = key.as_str();
         let created = if self.mutant == Mutant::Overwrite {
-            self.memory.put(key, body.clone()).await.expect("memory");
+            self.memory.replace(key, body.clone());
             Created::Yes
         } else {
             self.memory
@@ -199,7 +182,7 @@ impl SimulatedLake {
         Some(place.events_key())
     }
 
-    async fn really_put(&self, key: &str, body: Bytes) {
+    async fn really_quarantine(&self, key: &str, body: Bytes) -> Created {
         for line in body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -211,7 +194,8 @@ impl SimulatedLake {
                 .quarantined
                 .insert(position.expect("a position"), data);
         }
-        self.memory.put(key, body).await.expect("memory");
+        let created = self.memory.create(key, body, &[]).await;
+        created.expect("memory")
     }
 }
 
@@ -248,6 +232,11 @@ impl Lake for SimulatedLake {
         body: Bytes,
         _metadata: &[(&'static str, String)],
     ) -> Result<Created, LakeError> {
+        if self.mutant == Mutant::QuarantineAfterCommit && key.starts_with(QUARANTINE) {
+            let mut deferred = self.deferred.lock().expect("not poisoned");
+            deferred.push((key.to_owned(), body));
+            return Ok(Created::Yes);
+        }
         let fault = self.call("CREATE", key).await;
         let created = match fault {
             Fault::None => Ok(self.really_create(key, body).await),
@@ -272,35 +261,12 @@ impl Lake for SimulatedLake {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let deferred = std::mem::take(&mut *self.deferred.lock().expect("not poisoned"));
             for (key, body) in deferred {
-                self.put_now(&key, body).await?;
+                if matches!(self.call("CREATE", &key).await, Fault::None | Fault::After) {
+                    self.really_quarantine(&key, body).await;
+                }
             }
         }
         created
-    }
-
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        if self.mutant == Mutant::QuarantineAfterCommit {
-            self.deferred
-                .lock()
-                .expect("not poisoned")
-                .push((key.to_owned(), body));
-            return Ok(());
-        }
-        self.put_now(key, body).await
-    }
-}
-
-impl SimulatedLake {
-    async fn put_now(&self, key: &str, body: Bytes) -> Result<(), LakeError> {
-        match self.call("PUT", key).await {
-            Fault::None => self.really_put(key, body).await,
-            Fault::After | Fault::Delayed(_) => {
-                self.really_put(key, body).await;
-                return Err(error("PUT", key));
-            }
-            Fault::Before | Fault::Conflict => return Err(error("PUT", key)),
-        }
-        Ok(())
     }
 }
 
@@ -311,7 +277,7 @@ fn bounds(object: &Bytes) -> String {
 }
 
 /// An entry of the audit in an object's footer.
-pub fn audit_value(object: &Bytes, name: &str) -> String {
+pub(crate) fn audit_value(object: &Bytes, name: &str) -> String {
     let reader = SerializedFileReader::new(object.clone()).expect("Parquet");
     let entries = reader.metadata().file_metadata().key_value_metadata();
     let name = format!("tributary-{name}");
@@ -325,16 +291,19 @@ pub fn audit_value(object: &Bytes, name: &str) -> String {
 
 /// The stream's family tree, to be asked for with the lake's faults.
 #[derive(Clone)]
-pub struct Family {
-    pub listing: Arc<Vec<ListedShard>>,
-    pub lake: SimulatedLake,
+pub(crate) struct Family {
+    pub(crate) listing: Arc<Vec<ListedShard>>,
+    pub(crate) lake: SimulatedLake,
 }
 
 impl Lineage for Family {
-    async fn ancestors(&self, stream: &str, shard: &str) -> Result<Vec<String>, LineageError> {
+    async fn relatives(&self, stream: &str, shard: &str) -> Result<Relatives, LineageError> {
         match self.lake.call("SHARDS", shard).await {
-            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Vec::new()),
-            Fault::None => Ok(ancestors(&self.listing, shard)),
+            Fault::None if self.lake.mutant == Mutant::NoAncestors => Ok(Relatives::default()),
+            Fault::None => Ok(Relatives {
+                ancestors: ancestors(&self.listing, shard),
+                ..Relatives::default()
+            }),
             _ => Err(LineageError {
                 stream: stream.to_owned(),
                 cause: "a simulated fault".to_owned(),

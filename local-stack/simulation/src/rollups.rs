@@ -44,7 +44,7 @@ fn merged(a: Option<(f64, f64)>, b: Option<(f64, f64)>) -> Option<(f64, f64)> {
     Some((low.min(other_low), high.max(other_high)))
 }
 
-pub fn merge_to_the_events(objects: &BTreeMap<String, Bytes>) -> Result<(), String> {
+pub(crate) fn merge_to_the_events(objects: &BTreeMap<String, Bytes>) -> Result<(), String> {
     let mut of_rows: BTreeMap<Key, Aggregate> = BTreeMap::new();
     let mut of_rollups: BTreeMap<Key, Aggregate> = BTreeMap::new();
     let mut rollups = 0_i64;
