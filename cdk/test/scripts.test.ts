@@ -440,3 +440,63 @@ test("without a workspace the dashboards have nowhere to go, and one line says s
     /^deploy-dashboards\.sh: tributary-monitoring has no GrafanaId: deploy it with managedGrafana=true first$/m,
   );
 });
+
+/** The AWS CLI as far as cdk/smoke-test.sh uses it: what lies in the lake is what `lake` lists, one key and its bounds a line. */
+function lakeWith(
+  account: Account,
+  lake: { before?: string; after?: string; rejected?: string },
+): Record<string, string> {
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(account.folder, name), content);
+    return join(account.folder, name);
+  };
+  const [before, after] = [file("before", lake.before ?? ""), file("after", lake.after ?? lake.before ?? "")];
+  const rejected = file("rejected", lake.rejected ?? "");
+  const aws = join(account.folder, "aws");
+  writeFileSync(
+    aws,
+    `#!/usr/bin/env bash
+listed=${before}; [ "$(cat "${account.folder}/listings" 2>/dev/null | wc -l)" -lt 2 ] || listed=${after}
+case " $* " in
+*" put-record "*) echo "shard-0 100" ;;
+*" list-objects-v2 "*" events/"*) cut -d" " -f1 "$listed"; echo >>"${account.folder}/listings" ;;
+*" list-objects-v2 "*" quarantine/"*) [ ! -s ${rejected} ] || echo quarantine/x ;;
+*" head-object "*) while read -r key first last; do case " $* " in *" $key "*) echo "$first $last" ;; esac; done <"$listed" ;;
+*" get-object "*) destination=$(echo "$*" | grep -o "[^ ]*/rejected"); cat ${rejected} >"$destination" ;;
+*" get-caller-identity "*) echo 123456789012 ;;
+esac
+`,
+    { mode: 0o755 },
+  );
+  return { AWS_CLI: aws, WITHIN: "1" };
+}
+
+const smoke = (lake: Parameters<typeof lakeWith>[1]): { status: number | null; said: string } => {
+  const account = new Account();
+  return account.run([], lakeWith(account, lake), "cdk/smoke-test.sh");
+};
+
+test("the smoke test passes when an object covers the event, and nothing in quarantine does", () => {
+  const { status, said } = smoke({ after: "events/a 90 110\n" });
+  assert.equal(status, 0, said);
+  assert.match(said, /in the lake after \d+ s: s3:\/\/tributary-lake-123456789012-eu-west-1\/events\/a/);
+});
+
+test("a smoke event that is rejected fails the smoke test, though an object covers its position", () => {
+  const { status, said } = smoke({
+    after: "events/a 90 110\n",
+    rejected: '{"position":"100","reason":"missing_field"}\n',
+  });
+  assert.equal(status, 1, said);
+  assert.match(said, /was rejected \("missing_field"\)/);
+  assert.equal(smoke({ after: "events/a 90 110\n", rejected: '{"position":"1000","reason":"x"}\n' }).status, 0);
+});
+
+test("behind a backlog a shard that moves passes the smoke test, and one that stands still fails it", () => {
+  const moving = smoke({ before: "events/a 10 20\n", after: "events/a 10 20\nevents/b 21 30\n" });
+  assert.equal(moving.status, 0, moving.said);
+  assert.match(moving.said, /^behind a backlog: .* shard shard-0 moves, .*events\/b$/m);
+  const still = smoke({ before: "events/a 10 20\n" });
+  assert.equal(still.status, 1, still.said);
+  assert.match(still.said, /shard shard-0 has committed nothing/);
+});

@@ -307,3 +307,16 @@ def test_the_result_is_written_to_a_pipe_or_a_device_and_does_not_replace_it(aws
         read, _ = reader.communicate(timeout=10)
     assert read == CSV
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("given", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_either_name_of_the_region_will_do_and_it_counts_before_the_configuration(
+    aws: Aws, given: str, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "config"
+    configuration.write_text("[default]\nregion = ap-south-1\n")
+    other = {"AWS_REGION": None, "AWS_DEFAULT_REGION": None, given: "us-east-1"}
+    # An application that is not there is looked for in the region that counts.
+    arguments = ["--application-id", "none", "--execution-role-arn", ROLE, *aws.places]
+    ended = aws.submit(*arguments, **other, AWS_CONFIG_FILE=str(configuration))
+    assert "there is no EMR Serverless application none in us-east-1" in ended.stderr
