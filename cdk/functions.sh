@@ -122,13 +122,14 @@ alarms() {
         grep -vE '^$|^None$|-(NoData|ReportOverdue|ReportFailed|ReportTimedOut)(-kafka)?$' | sort
 }
 
+# Called as a condition, where bash does not stop at a command that fails: each says so itself.
 # Some invocations for some minutes: https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 canary() { # function, version, version that is live
     [ "$percent" -gt 0 ] || return 0
     local on_before on_now until=$((SECONDS + minutes * 60))
     on_before=$(alarms || true)
     call lambda update-alias --function-name "$1" --name live --function-version "$3" \
-        --routing-config "AdditionalVersionWeights={$2=$(printf '0.%02d' "$percent")}" >"$work/answer"
+        --routing-config "AdditionalVersionWeights={$2=$(printf '0.%02d' "$percent")}" >"$work/answer" || return
     echo "$1: $percent % of the invocations go to version $2 for $minutes min"
     while [ "$SECONDS" -lt "$until" ]; do
         sleep "${CANARY_POLL:-15}"

@@ -333,6 +333,18 @@ exec ${FAKE} "$@"
   assert.equal(raised.state.functions["tributary-ingest-kinesis"]?.weights, "AdditionalVersionWeights={}");
 });
 
+test("a canary that cannot be set up is no canary that has passed", () => {
+  const account = new Account();
+  account.create("one");
+  account.build("two");
+  const aws = join(account.folder, "aws");
+  writeFileSync(aws, `#!/usr/bin/env bash\ncase " $* " in *"Weights={2="*) exit 1 ;; esac\nexec ${FAKE} "$@"\n`, {
+    mode: 0o755,
+  });
+  bad(account.run(["deploy"], { AWS_CLI: aws, CANARY_PERCENT: "10", CANARY_MINUTES: "0" }));
+  assert.equal(account.live().code, "one");
+});
+
 test("there is nothing to go back to before there was something else, and no version that never was", () => {
   const account = new Account();
   account.create("one");

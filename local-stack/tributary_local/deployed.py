@@ -209,7 +209,9 @@ class Look:
         functions = self.client("lambda")
         yield from (f"function {each['FunctionName']}" for each in functions.list_functions()["Functions"])
         mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-        yield from (f"mapping {mapping['UUID']} of {mapping['FunctionArn']}" for mapping in mappings)
+        # Deleting takes as long as what is under way: an answer comes at once, the end later.
+        staying = (mapping for mapping in mappings if mapping["State"] != "Deleting")
+        yield from (f"mapping {mapping['UUID']} of {mapping['FunctionArn']}" for mapping in staying)
         yield from (f"role {role['RoleName']}" for role in self.client("iam").list_roles()["Roles"])
         groups = self.client("logs").describe_log_groups()["logGroups"]
         yield from (f"log group {group['logGroupName']}" for group in groups)

@@ -150,7 +150,7 @@ STEPS: Sequence[Step] = (
     Step("A change that fails is taken back", change_that_is_taken_back, "failing update"),
     Step("One event, end to end", one_event, "smoke-test"),
     Step("Move the code, fail, and go back", code_moves_and_comes_back),
-    Step("A canary", canary),
+    Step("A canary", canary, "canary"),
     Step("The nightly run", report, "nightly run"),
     Step("Force every alarm", lambda place, _: forced_alarms.force(place)),
     Step("Redrive", redrive, "redrive"),

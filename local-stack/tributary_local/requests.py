@@ -146,13 +146,17 @@ def _kinesis(seen: Seen, names: Names) -> Iterator[_Question]:
 
 
 def _cloudwatch(seen: Seen, _: Names) -> Iterator[_Question]:
-    operation = seen.target.rpartition("/operation/")[2] or _target(seen)
+    operation = _target(seen)
     body = gzip.decompress(seen.body) if seen.headers.get("content-encoding") == "gzip" else seen.body
     context = {}
     if operation == "PutMetricData":
         # CBOR (RFC 8949): a short text is one byte, 0x60 and its length, and then the text; JSON has it in quotes.
         after = body.partition(b"Namespace")[2]
-        name = after[1 : 1 + (after[0] & 0x1F)] if after[0] & 0xE0 == 0x60 else re.findall(rb'"([^"]+)"', after)[0]
+        name = (
+            after[1 : 1 + (after[0] & 0x1F)]
+            if after[0] & 0xE0 == 0x60
+            else re.findall(rb'^"\s*:\s*"([^"]+)"', after)[0]
+        )
         context = {"cloudwatch:namespace": name.decode()}
     yield f"cloudwatch:{operation}", "*", context, False
 
