@@ -152,11 +152,8 @@ def _cloudwatch(seen: Seen, _: Names) -> Iterator[_Question]:
     if operation == "PutMetricData":
         # CBOR (RFC 8949): a short text is one byte, 0x60 and its length, and then the text; JSON has it in quotes.
         after = body.partition(b"Namespace")[2]
-        name = (
-            after[1 : 1 + (after[0] & 0x1F)]
-            if after[0] & 0xE0 == 0x60
-            else re.findall(rb'^"\s*:\s*"([^"]+)"', after)[0]
-        )
+        quoted = re.match(rb'"\s*:\s*"([^"]+)"', after)
+        name = quoted.group(1) if quoted else after[1 : 1 + (after[0] & 0x1F)]
         context = {"cloudwatch:namespace": name.decode()}
     yield f"cloudwatch:{operation}", "*", context, False
 
