@@ -6,6 +6,7 @@ import { Construct } from "constructs";
 
 import { givenUpTo, IngestFunction } from "./ingest-function.ts";
 import { kinesisPermissions, type Sinks } from "./ingest-permissions.ts";
+import { agreement } from "./partial-responses.ts";
 import type { Settings } from "./settings.ts";
 
 export class KinesisSource extends Construct {
@@ -14,11 +15,13 @@ export class KinesisSource extends Construct {
 
   constructor(scope: Construct, id: string, settings: Settings, stream: IStream, sinks: Sinks) {
     super(scope, id);
+    const agreed = agreement(settings.partialResponses ? "on" : "off");
     this.ingest = new IngestFunction(this, "Ingest", {
       settings,
       sinks,
       binary: "ingest-kinesis",
       permissions: kinesisPermissions(stream),
+      environment: agreed.environment,
     });
     const { retryAttempts, maximumRecordAgeSeconds } = settings;
     this.mapping = new EventSourceMapping(this, "Mapping", {
@@ -28,7 +31,7 @@ export class KinesisSource extends Construct {
       batchSize: settings.batchSize,
       maxBatchingWindow: Duration.seconds(settings.batchingWindowSeconds),
       parallelizationFactor: settings.parallelizationFactor,
-      reportBatchItemFailures: true,
+      ...agreed.mapping,
       bisectBatchOnError: true,
       ...(retryAttempts >= 0 ? { retryAttempts } : {}),
       ...(maximumRecordAgeSeconds >= 0 ? { maxRecordAge: Duration.seconds(maximumRecordAgeSeconds) } : {}),
