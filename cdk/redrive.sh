@@ -17,7 +17,7 @@ given-up | quarantine) ;;
     exit 2
     ;;
 esac
-[[ $prefix =~ ^[A-Za-z0-9=/._-]*$ ]] || fail "PREFIX is '$prefix', must be the beginning of a key below quarantine/"
+[[ $prefix =~ ^[A-Za-z0-9=/._!-]*$ ]] || fail "PREFIX is '$prefix', must be the beginning of a key below quarantine/"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
