@@ -469,6 +469,7 @@ function lakeWith(
     aws,
     `#!/usr/bin/env bash
 listed=${before}; [ "$(cat "${account.folder}/listings" 2>/dev/null | wc -l)" -lt 2 ] || listed=${after}
+case " $* " in *" --prefix "*) echo "$*" | grep -o "[a-z]*/date=[^ ]*" >>"${account.folder}/prefixes" ;; esac
 case " $* " in
 *" put-record "*) echo "shard-0 100" ;;
 *" list-objects-v2 "*" events/"*) cut -d" " -f1 "$listed"; echo >>"${account.folder}/listings" ;;
@@ -511,4 +512,15 @@ test("behind a backlog a shard that moves passes the smoke test, and one that st
   const still = smoke({ before: "events/a 10 20\n" });
   assert.equal(still.status, 1, still.said);
   assert.match(still.said, /shard shard-0 has committed nothing/);
+});
+
+test("the smoke test looks for a stream whose name begins like a hidden file where its keys are", () => {
+  for (const [stream, shown] of Object.entries({ events: "events", _e: "!_e", ".e": "!.e", "!e": "!!e" })) {
+    const account = new Account();
+    const given = { ...lakeWith(account, { after: "events/a 90 110\n" }), TRIBUTARY_STREAM: stream };
+    assert.equal(account.run([], given, "cdk/smoke-test.sh").status, 0);
+    const asked = readFileSync(join(account.folder, "prefixes"), "utf8").replace(/date=[\d-]+/g, "date");
+    const wanted = ["events", "quarantine"].map((prefix) => `${prefix}/date/${shown}.shard-0.`);
+    assert.deepEqual([...new Set(asked.trim().split("\n"))].sort(), wanted, stream);
+  }
 });
