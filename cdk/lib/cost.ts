@@ -1,7 +1,8 @@
 /** What a month costs, computed from the load, from what was measured, and from list prices. */
 import { readFileSync } from "node:fs";
 
-import { alarmDefinitions, type AlarmDefinition } from "./alarms.ts";
+import type { Alarm } from "../../grafana/src/alarms.ts";
+import { alarmDefinitions } from "./alarms.ts";
 import { PRICES } from "./prices.ts";
 import { KNOBS } from "./settings.ts";
 
@@ -49,7 +50,7 @@ export const DEPLOYED = {
 };
 
 /** An alarm on an expression is billed for each metric that it reads (aws.amazon.com/cloudwatch/pricing). */
-function billedMetrics({ metrics }: AlarmDefinition): number {
+function billedMetrics({ metrics }: Alarm): number {
   return metrics?.length ?? 1;
 }
 

@@ -22,7 +22,7 @@ const IDS_PER_OBJECT: u32 = 5_000;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let bucket = std::env::var("TRIBUTARY_BUCKET")?;
-    let lake = S3::new(&ingest::start::aws().await, bucket);
+    let lake = S3::new(&aws::configuration().await, bucket);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
 
     let mut warm = environment(lake.clone());

@@ -9,7 +9,6 @@ use events::metrics::{Metric, NAMESPACE};
 use tokio::time::Instant;
 
 use crate::counts::BatchCounts;
-use crate::error::with_causes;
 
 /// Longer is not worth holding up the next batch.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,7 +38,7 @@ impl Metrics for Client {
     async fn send(&self, data: Vec<MetricDatum>) -> Result<(), String> {
         let request = self.put_metric_data().namespace(NAMESPACE);
         let sent = request.set_metric_data(Some(data)).send().await;
-        sent.map(|_| ()).map_err(|error| with_causes(&error))
+        sent.map(|_| ()).map_err(|error| aws::explain(&error))
     }
 }
 
