@@ -70,7 +70,8 @@ async fn deliver(
 ) -> anyhow::Result<(Duration, Outcome)> {
     let started = Instant::now();
     let deadline = started + Duration::from_mins(10);
-    let outcomes = environment.kinesis(event.as_bytes(), deadline).await?;
+    let batch = pipeline::decode::kinesis(event.as_bytes())?;
+    let outcomes = environment.begin(&[batch], deadline).deliver().await;
     let outcome = outcomes.into_iter().next().context("no batch")?;
     match outcome.error {
         Some(error) => Err(error.into()),
