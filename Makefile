@@ -60,6 +60,13 @@ report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv (A
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
 	@local-stack/set-up/set-up.sh lake jars && $(local) averages -- $(ARGS)
 
+.PHONY: compact check-table
+compact: ## load the new objects into the table, tag them, and keep the table in order (ARGS="--help")
+	@local-stack/set-up/set-up.sh lake jars && $(local) compact -- $(ARGS)
+
+check-table: ## the table by PyIceberg and DuckDB, without Spark, against the objects; for a table that is up to date
+	@local-stack/set-up/set-up.sh lake && $(local) check-table
+
 .PHONY: submit
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
 	@local-stack/set-up/set-up.sh lake && emr/submit $(ARGS)
