@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tributary_local import foreground
-from tributary_local.emr_metrics import publish_job
 from tributary_local.failure import Failure
+from tributary_local.nightly_metrics import publish_job
 from tributary_local.settings import Settings
 
 REPORT_CSV = "p95_event_duration.csv"
@@ -61,7 +61,7 @@ def report(settings: Settings, arguments: Sequence[str] = ()) -> None:
 
 def _report(settings: Settings, arguments: Sequence[str]) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
-    _spark(
+    spark(
         settings,
         "report",
         "--input",
@@ -79,7 +79,7 @@ def compact(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """Loads what is new into the table, and tags it."""
     settings.catalog.parent.mkdir(parents=True, exist_ok=True)
     source = ["--input", f"s3a://{settings.bucket}/events/", "--metrics", settings.stream]
-    _spark(settings, "compact", *source, *_catalog(settings), *arguments)
+    spark(settings, "compact", *source, *_catalog(settings), *arguments)
 
 
 def check_table(settings: Settings) -> None:
@@ -106,7 +106,7 @@ def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark averages per device and minute, on S3 and as one CSV file in `settings.out`."""
     settings.out.mkdir(parents=True, exist_ok=True)
     lake = f"s3a://{settings.bucket}"
-    _spark(
+    spark(
         settings,
         "averages",
         "--input",
@@ -124,13 +124,13 @@ def validate(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
     lake = f"s3a://{settings.bucket}"
     table = ["--table", *_table(settings)] if settings.catalog.exists() else []
-    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *table, *arguments)
+    spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *table, *arguments)
 
 
 def check_panels(settings: Settings) -> None:
     """Asks every query of every dashboard; raises Failure when one is refused, or empty though it has data locally."""
     # Of a topic Lambda publishes OffsetLag instead.
-    without = ["--without=IteratorAge"] if settings.is_kafka else []
+    without = ["--without=IteratorAge" if settings.is_kafka else "--without=OffsetLag"]
     foreground.run(
         "the check of the dashboards",
         [settings.python("monitor"), "-m", "tributary_monitor.check", *without],
@@ -177,7 +177,7 @@ def _catalog(settings: Settings) -> list[str]:
     return ["--catalog", f"jdbc:sqlite:{settings.catalog}", "--warehouse", f"s3://{settings.bucket}/table/"]
 
 
-def _spark(settings: Settings, job: str, *arguments: str) -> None:
+def spark(settings: Settings, job: str, *arguments: str) -> None:
     foreground.run(
         f"the Spark job '{job}'",
         [settings.python("lake"), "-m", f"tributary_emr.{job}", *arguments],
