@@ -170,6 +170,14 @@ bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold
 	@cargo build --release --locked --quiet -p ingest --example rebuild_window
 	@$(closed) target/release/examples/rebuild_window
 
+.PHONY: bench-lake
+bench-lake: ## the table against the objects: reports before and after, a night after 30 and 300 days (OBJECTS=20000 ROWS=200)
+	@local-stack/set-up/set-up.sh lake jars binaries
+	@cargo build --release --locked --quiet -p pipeline --example lake_objects
+	@$(closed) env PYTHONPATH=emr $(lake) emr/benches/lake.py --folder "$(CURDIR)/.local/bench-lake" \
+		--writer target/release/examples/lake_objects --producer target/lambda/producer/bootstrap \
+		--objects $(or $(OBJECTS),20000) --rows $(or $(ROWS),200)
+
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes, of both brokers or one: make simulate SEEDS=1000000 BROKER=redpanda, or SEED=7 with its whole trace
 	@cargo run --release --locked --quiet -p simulation --bin simulate -- $(if $(BROKER),--broker $(BROKER)) \

@@ -58,7 +58,7 @@ class Job:
         return sorted((row[0], start + timedelta(microseconds=row[1]), row[2]) for row in rows)
 
     def breaches(self) -> list[str]:
-        objects = list_objects(self.spark, self.lake.events, Loaded(), reach=None).objects
+        objects = list_objects(self.spark, self.lake.events, Loaded(), everything=True).objects
         return [breach.rule for breach in check_table(self.table, objects).breaches]
 
 

@@ -26,7 +26,7 @@ def an_object(
 
 def test_what_is_loaded_reads_back_whatever_the_order_of_loading() -> None:
     objects = [an_object(5), an_object(0), an_object(1), an_object(0, shard="s-1"), an_object(0, cell=CELL - DAY)]
-    loaded = Loaded().with_objects(objects).seen(objects, DAY)
+    loaded = Loaded().with_objects(objects).looked_at(objects, DAY)
     again = Loaded.of_text(loaded.to_text())
     assert again == loaded
     assert all(again.holds(found) for found in objects)
@@ -36,7 +36,7 @@ def test_what_is_loaded_reads_back_whatever_the_order_of_loading() -> None:
 
 def test_nothing_is_loaded_where_nothing_was_recorded() -> None:
     assert not Loaded.of_text(None).holds(an_object())
-    assert Loaded.of_text(None).first_day(DAY) is None
+    assert Loaded.of_text(None).first_day is None
 
 
 def test_a_log_that_expired_and_began_anew_is_not_taken_for_the_loaded_one() -> None:
@@ -45,6 +45,8 @@ def test_a_log_that_expired_and_began_anew_is_not_taken_for_the_loaded_one() -> 
     assert not loaded.holds(late)
     after = loaded.with_objects([late])
     assert after.holds(late)
+    assert Loaded.of_text(after.to_text()) == after
+    assert after.logs[late.log].anew
     assert not after.holds(an_object(1, written_ms=late.stored.modified_ms + 1))
 
 
@@ -52,18 +54,17 @@ def test_what_is_not_loaded_stays_within_reach_however_long_the_job_stands_still
     objects = [an_object(), an_object(cell=CELL + 20 * DAY, written_ms=WRITTEN + 20 * 86_400_000)]
     for loaded in (Loaded().with_objects(objects[:1]), Loaded().with_objects(objects[1:])):
         (left,) = (found for found in objects if not loaded.holds(found))
-        first = loaded.seen(objects, 2 * DAY).first_day(2 * DAY)
+        first = loaded.looked_at(objects, 2 * DAY).first_day
         assert first is not None
         assert first.isoformat() <= left.name.date
-    everything = Loaded().with_objects(objects).seen(objects, 2 * DAY)
-    assert everything.first_day(2 * DAY) == (CELL + 18 * DAY).date()
+    everything = Loaded().with_objects(objects).looked_at(objects, 2 * DAY)
+    assert everything.first_day == (CELL + 18 * DAY).date()
 
 
 def test_a_cell_in_the_far_future_hides_nothing() -> None:
     # With `CreateTime` a producer's clock makes the cell; the store's clock bounds it.
     objects = [an_object(cell=datetime(9000, 1, 1, tzinfo=UTC)), an_object()]
-    first = Loaded().with_objects(objects).seen(objects, DAY).first_day(DAY)
-    assert first == (CELL - DAY).date()
+    assert Loaded().with_objects(objects).looked_at(objects, DAY).first_day == (CELL - DAY).date()
 
 
 def test_forgetting_a_day_means_loading_it_again() -> None:

@@ -23,11 +23,11 @@ from tributary_emr import aws, catalog, upkeep
 from tributary_emr.catalog import Catalog
 from tributary_emr.lake import LakeError, bucket_uri
 from tributary_emr.load import Account, Stopped, load
-from tributary_emr.loaded import Loaded, Named, day_of, slices
+from tributary_emr.loaded import Loaded, Named, day_of, newest_ms, slices
 from tributary_emr.object_facts import read_facts
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import BRANCH, TAGGED, Conflict, Table
-from tributary_emr.tail import REACH, Listing, list_objects
+from tributary_emr.tail import Listing, list_objects
 from tributary_emr.terminal import printable, use_any_encoding
 
 #: A load that loses to another one starts over, so many times.
@@ -66,11 +66,10 @@ def compact(
     `at` is told each of `STEPS`. Raises `LakeError`; `Stopped` names the objects that must not be loaded.
     """
     run = Run()
-    table = Table.create(spark, where)
-    reach = None if options.all else timedelta(hours=options.reach_hours)
-    listing = list_objects(spark, source, table.loaded(), reach=reach)
+    loaded = Table.create(spark, where).loaded()
+    listing = list_objects(spark, source, loaded, everything=options.all)
     _leave_out(run, [f"{stored.key}: it is no object of ours" for stored in listing.strange], options)
-    new = [found for found in listing.objects if not table.loaded().holds(found)]
+    new = [found for found in listing.objects if not loaded.holds(found)]
     left_out: set[Named] = set()
     job = _Job(spark, where, options, listing, now, at)
     for portion in slices(new, most_objects=options.slice_objects, most_bytes=options.slice_mib << 20):
@@ -105,8 +104,7 @@ class _Job:
     @property
     def first_remembered(self) -> date:
         """The first day whose logs are kept in mind."""
-        newest = max((found.name.cell_start_ms for found in self.listing.objects), default=0)
-        return day_of(newest) - timedelta(days=self.options.remember_days)
+        return day_of(newest_ms(self.listing.objects) or 0) - timedelta(days=self.options.remember_days)
 
 
 def _load_portion(job: _Job, objects: dict[Named, int], run: Run) -> None:
@@ -117,7 +115,7 @@ def _load_portion(job: _Job, objects: dict[Named, int], run: Run) -> None:
         rest = {found: rows for found, rows in objects.items() if not before.holds(found)}
         if not rest:
             return
-        after = before.with_objects(rest).seen(job.listing.objects, timedelta(hours=job.options.reach_hours))
+        after = before.with_objects(rest).looked_at(job.listing.objects, timedelta(hours=job.options.reach_hours))
         branch = f"{BRANCH}{int(job.now.timestamp())}_{secrets.token_hex(4)}"
         try:
             run.account += load(table, branch, rest, after.without_before(job.first_remembered), job.at)
@@ -171,7 +169,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     group.add_argument(
         "--reach-hours",
         type=int,
-        default=int(REACH.total_seconds() // 3600),
+        default=48,
         metavar="N",
         help="how long after its arrival a record can still be committed: the stream's retention and the horizon "
         "(default: %(default)s)",

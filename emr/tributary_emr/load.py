@@ -75,7 +75,10 @@ def load(table: Table, branch: str, objects: Mapping[Named, int], loaded: Loaded
     marked = distinct
     try:
         days = {row[0] for row in distinct.select("_day").distinct().collect()}
-        marked = _marked(distinct, of_days(table.rows(), days)).persist(StorageLevel.MEMORY_AND_DISK)
+        held = of_days(table.rows(), days)
+        marked = _all_new(distinct)
+        if not held.isEmpty():
+            marked = _marked(distinct, held).persist(StorageLevel.MEMORY_AND_DISK)
         counts = {row[0]: row[1] for row in marked.groupBy("_fate").count().collect()}
         read, expected = observed.get["rows"], sum(objects.values())
         if read != expected:
@@ -104,10 +107,13 @@ def load(table: Table, branch: str, objects: Mapping[Named, int], loaded: Loaded
     return account
 
 
+def _all_new(distinct: DataFrame) -> DataFrame:
+    """The same of rows of days that the table has nothing of."""
+    return distinct.withColumn("_fate", F.lit(_NEW)).withColumn("_held_time", F.lit(None).cast("timestamp"))
+
+
 def _marked(distinct: DataFrame, held: DataFrame) -> DataFrame:
     """The rows with their `_fate`, and the `_held_time` of the table's copy."""
-    if held.isEmpty():
-        return distinct.withColumn("_fate", F.lit(_NEW)).withColumn("_held_time", F.lit(None).cast("timestamp"))
     keys = held.select(
         F.col("event_id"),
         day_number("event_time").alias("_day"),

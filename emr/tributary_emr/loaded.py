@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
@@ -40,6 +40,8 @@ class Log(NamedTuple):
     """When the last of them was written, by the store's clock. A later object of such a place is another one: when a
     log has expired, a delivery that comes after all begins it anew."""
     missing: tuple[int, ...] = ()
+    anew: bool = False
+    """Whether it has begun anew: rows of more than one object of a place are in the table."""
 
 
 class Named(NamedTuple):
@@ -58,8 +60,9 @@ class Loaded:
     """All that is known to be loaded."""
 
     logs: Mapping[LogKey, Log] = field(default_factory=dict)
-    seen_ms: int | None = None
-    """Every object that was there at this time, in milliseconds since the Unix epoch, has been looked at."""
+    from_ms: int | None = None
+    """No object that is not loaded, there or to come, lies in a cell before this, in milliseconds since the Unix epoch.
+    `None`: it may be anywhere."""
 
     def holds(self, found: Named) -> bool:
         """Whether this very object is loaded."""
@@ -76,47 +79,38 @@ class Loaded:
         for found in objects:
             log, commit = logs.get(found.log, Log(0, 0)), found.name.commit
             missing = set(log.missing) | set(range(log.next, commit))
+            anew = log.anew or (commit < log.next and commit not in missing)
             missing.discard(commit)
             newest = max(log.newest_ms, found.stored.modified_ms)
-            logs[found.log] = Log(max(log.next, commit + 1), newest, tuple(sorted(missing)))
-        return Loaded(logs, self.seen_ms)
+            logs[found.log] = Log(max(log.next, commit + 1), newest, tuple(sorted(missing)), anew)
+        return Loaded(logs, self.from_ms)
 
-    def seen(self, objects: Iterable[Named], reach: timedelta) -> Loaded:
-        """The same, after a listing that found `objects`.
-
-        By the newest cell, so that no clock of ours counts; but not later than the store's clock says, because with
-        `CreateTime` a producer's time stamp makes the cell. And an object that is not loaded stays within `reach`.
-        """
-        objects = list(objects)
-        if not objects:
+    def looked_at(self, objects: Sequence[Named], reach: timedelta) -> Loaded:
+        """The same, after a listing that found `objects`; what comes later has arrived at most `reach` before."""
+        newest = newest_ms(objects)
+        if newest is None:
             return self
-        newest_cell = max(found.name.cell_start_ms for found in objects) + _CELL_MS
-        seen = max(self.seen_ms or 0, min(newest_cell, max(found.stored.modified_ms for found in objects)))
         left = (found.name.cell_start_ms for found in objects if not self.holds(found))
-        return Loaded(self.logs, min([seen, *(cell + reach // timedelta(milliseconds=1) for cell in left)]))
+        return Loaded(self.logs, max(0, min([newest - reach // timedelta(milliseconds=1), *left])))
 
     def without_before(self, first: date) -> Loaded:
         """The same, without the logs of the days before `first`."""
         start = _start_ms(first)
-        return Loaded({key: log for key, log in self.logs.items() if key.cell_start_ms >= start}, self.seen_ms)
+        return Loaded({key: log for key, log in self.logs.items() if key.cell_start_ms >= start}, self.from_ms)
 
-    def first_day(self, reach: timedelta) -> date | None:
-        """The first day in which an object can lie that was not seen yet; `None`: any day.
-
-        What is written after `seen_ms` has arrived at most `reach` before.
-        """
-        if self.seen_ms is None:
-            return None
-        earliest = max(0, self.seen_ms - reach // timedelta(milliseconds=1))
-        return datetime.fromtimestamp(earliest / 1000, timezone.utc).date()
+    @property
+    def first_day(self) -> date | None:
+        """The day of `from_ms`."""
+        return None if self.from_ms is None else day_of(self.from_ms)
 
     def to_text(self) -> str:
         """For a property of the table."""
         logs: dict[str, dict[str, list]] = {}
         for (stream, shard, cell), log in sorted(self.logs.items()):
             of_shard = logs.setdefault(stream, {}).setdefault(shard, [])
-            of_shard.append([cell // _CELL_MS, log.next, log.newest_ms, *([list(log.missing)] if log.missing else [])])
-        packed = json.dumps({"form": _FORM, "seen": self.seen_ms, "logs": logs}, separators=(",", ":"))
+            rare = [list(log.missing), log.anew] if log.missing or log.anew else []
+            of_shard.append([cell // _CELL_MS, log.next, log.newest_ms, *rare])
+        packed = json.dumps({"form": _FORM, "from": self.from_ms, "logs": logs}, separators=(",", ":"))
         return base64.b64encode(zlib.compress(packed.encode(), 9)).decode()
 
     @classmethod
@@ -129,14 +123,28 @@ class Loaded:
             if read["form"] != _FORM:
                 raise LakeError(f"what is loaded is written in form {read['form']}; this job knows form {_FORM}")
             logs = {
-                LogKey(stream, shard, cell * _CELL_MS): Log(next_place, newest, tuple(missing[0]) if missing else ())
+                LogKey(stream, shard, cell * _CELL_MS): Log(
+                    next_place, newest, *((tuple(rare[0]), rare[1]) if rare else ())
+                )
                 for stream, shards in read["logs"].items()
                 for shard, entries in shards.items()
-                for cell, next_place, newest, *missing in entries
+                for cell, next_place, newest, *rare in entries
             }
-            return cls(logs, read["seen"])
+            return cls(logs, read["from"])
         except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LakeError(f"what is loaded cannot be read ({type(error).__name__}): somebody changed it") from error
+
+
+def newest_ms(objects: Sequence[Named]) -> int | None:
+    """The end of the newest cell, in milliseconds since the Unix epoch; `None` if there is no object.
+
+    No clock of ours counts. But it is not later than the store's clock says: with `CreateTime` a producer's time stamp
+    makes the cell, and may be absurd.
+    """
+    if not objects:
+        return None
+    newest_cell = max(found.name.cell_start_ms for found in objects) + _CELL_MS
+    return min(newest_cell, max(found.stored.modified_ms for found in objects))
 
 
 def named(stored: StoredObject) -> Named | None:

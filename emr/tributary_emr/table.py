@@ -40,7 +40,6 @@ _PROPERTIES = {
     "write.parquet.row-group-size-bytes": str(16 << 20),
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
-    "write.metadata.compression-codec": "gzip",
 }
 
 

@@ -18,7 +18,7 @@ from tributary_emr.loaded import Loaded, LogKey, Named
 from tributary_emr.rules import Breach
 from tributary_emr.schema import CELL
 from tributary_emr.table import Table
-from tributary_emr.tail import REACH, read_objects
+from tributary_emr.tail import read_objects
 from tributary_emr.transforms import by_arrival, day_number, distinct_events
 
 _MOST_NAMED = 100
@@ -52,7 +52,7 @@ def check_table(table: Table, objects: Sequence[Named]) -> TableCheck:
 
 def _behind(objects: Sequence[Named], loaded: Loaded) -> Iterator[Breach]:
     """Objects that no run of `compact` will find by itself."""
-    first = loaded.first_day(REACH)
+    first = loaded.first_day
     for found in objects:
         if first is not None and found.name.date < first.isoformat() and not loaded.holds(found):
             yield Breach(rules.TABLE_FOUND, found.stored.key, f"the table is past {first}; compact --all loads it")
@@ -71,7 +71,7 @@ def _whole_logs(held: Sequence[Named], loaded: Loaded) -> set[tuple[str, int]]:
         there[found.log] += 1
     whole, broken = set(), set()
     for key, log in loaded.logs.items():
-        side = whole if there[key] == log.next - len(log.missing) else broken
+        side = whole if there[key] == log.next - len(log.missing) and not log.anew else broken
         side.add((key.shard, key.cell_start_ms * 1000))
     return whole - broken
 

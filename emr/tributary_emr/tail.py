@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -14,10 +13,6 @@ from tributary_emr.lake import LakeError, StoredObject, keys_read, list_days, re
 from tributary_emr.loaded import Loaded, Named, day_of, named
 from tributary_emr.table import Table, reason
 from tributary_emr.transforms import day_number, distinct_events, of_days
-
-#: How long after its arrival a record may still be committed: the stream's retention and the horizon, a day each at
-#: most unless the stream keeps its records for longer.
-REACH = timedelta(hours=48)
 
 
 @dataclass(frozen=True)
@@ -29,10 +24,9 @@ class Listing:
     """What is none of our objects."""
 
 
-def list_objects(spark: SparkSession, source: str, loaded: Loaded, *, reach: timedelta | None = REACH) -> Listing:
-    """Lists the URI `source`; `reach` `None` lists all of it. Raises `LakeError`."""
-    first = None if reach is None else loaded.first_day(reach)
-    stored, strange = list_days(spark, source, first)
+def list_objects(spark: SparkSession, source: str, loaded: Loaded, *, everything: bool = False) -> Listing:
+    """Lists the URI `source` as far back as something may not be loaded, or all of it. Raises `LakeError`."""
+    stored, strange = list_days(spark, source, None if everything else loaded.first_day)
     read = [(found, named(found)) for found in stored]
     return Listing(
         [name for _, name in read if name is not None], [*strange, *(found for found, name in read if name is None)]
@@ -65,14 +59,14 @@ class Rows:
     """The days of `event_time`, since the Unix epoch, that the tail has rows of."""
 
 
-def all_rows(table: Table, source: str, *, reach: timedelta | None = REACH, days: set[int] | None = None) -> Rows:
+def all_rows(table: Table, source: str, *, days: set[int] | None = None) -> Rows:
     """The rows of the table and of the objects under the URI `source` that it does not hold.
 
     `days`: of these days of `event_time` alone, and those of the tail. Raises `LakeError`.
     """
     # The table's state comes first: what is loaded meanwhile is read twice, and counts once.
     loaded = table.loaded()
-    listing = list_objects(table.spark, source, loaded, reach=reach)
+    listing = list_objects(table.spark, source, loaded)
     tail = [found for found in listing.objects if not loaded.holds(found)]
     held = table.rows()
     if not tail and not table.row_count:

@@ -96,7 +96,7 @@ def validate(
     breaches += rules.log_breaches((footer.stored.key for footer in footers), loaded.had)
     in_table: TableCheck | None = None
     if table:
-        in_table = check_table(table, list_objects(spark, source, loaded, reach=None).objects)
+        in_table = check_table(table, list_objects(spark, source, loaded, everything=True).objects)
         breaches += in_table.breaches
     sums = {name: sum(_count(footer, name) for footer in footers) for name in _COUNTS}
     return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches, checked, in_table)
