@@ -60,6 +60,13 @@ report: ## the Spark report over the lake, as CSV: out/p95_event_duration.csv (A
 averages: ## the average value per device and minute, as CSV: out/averages.csv (ARGS="--day 2026-11-22")
 	@local-stack/set-up/set-up.sh lake jars && $(local) averages -- $(ARGS)
 
+.PHONY: compact check-table
+compact: ## load the new objects into the table, tag them, and keep the table in order (ARGS="--help")
+	@local-stack/set-up/set-up.sh lake jars && $(local) compact -- $(ARGS)
+
+check-table: ## the table by PyIceberg and DuckDB, without Spark, against the objects; for a table that is up to date
+	@local-stack/set-up/set-up.sh lake && $(local) check-table
+
 .PHONY: submit
 submit: ## run the report on EMR and fetch its CSV: make submit ARGS="--help"
 	@local-stack/set-up/set-up.sh lake && emr/submit $(ARGS)
@@ -162,6 +169,14 @@ bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold
 	@$(MAKE) services
 	@cargo build --release --locked --quiet -p ingest --example rebuild_window
 	@$(closed) target/release/examples/rebuild_window
+
+.PHONY: bench-lake
+bench-lake: ## the table against the objects: reports before and after, a night after 30 and 300 days (OBJECTS=20000 ROWS=200)
+	@local-stack/set-up/set-up.sh lake jars binaries
+	@cargo build --release --locked --quiet -p pipeline --example lake_objects
+	@$(closed) env PYTHONPATH=emr $(lake) emr/benches/lake.py --folder "$(CURDIR)/.local/bench-lake" \
+		--writer target/release/examples/lake_objects --producer target/lambda/producer/bootstrap \
+		--objects $(or $(OBJECTS),20000) --rows $(or $(ROWS),200)
 
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes, of both brokers or one: make simulate SEEDS=1000000 BROKER=redpanda, or SEED=7 with its whole trace

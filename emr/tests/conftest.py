@@ -1,5 +1,6 @@
 """One Spark session for all tests, and a small lake made of the rows that a test names."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +9,23 @@ import pytest
 from lake_of_tests import Lake
 from pyspark.sql import SparkSession
 
+from tributary_emr.catalog import Catalog
 from tributary_emr.session import local_config, make_own
+
+_NAMESPACES = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    folder = tmp_path_factory.mktemp("catalog")
+    return Catalog(f"jdbc:sqlite:{folder}/lake.db", f"{folder}/table", "history")
+
+
+@pytest.fixture(scope="session")
+def spark(catalog: Catalog) -> Iterator[SparkSession]:
     make_own(os.environ)
     builder = SparkSession.builder.appName("tests")
-    for key, value in local_config({}, uris=[]).items():
+    for key, value in (local_config({}, uris=[], table=True) | catalog.spark_config({})).items():
         builder = builder.config(key, value)
     session = (
         builder.config("spark.sql.shuffle.partitions", "2")
@@ -30,3 +40,9 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
+
+
+@pytest.fixture
+def where(catalog: Catalog) -> Catalog:
+    """A table of the test's own, which is not there yet."""
+    return Catalog(catalog.kind, catalog.warehouse, f"history_{next(_NAMESPACES)}")

@@ -13,7 +13,8 @@ from lake_of_tests import Lake, event
 from pyspark.sql import Row, SparkSession
 
 from tributary_emr.lake import LakeError, bucket_uri
-from tributary_emr.report import arguments, csv_text, run
+from tributary_emr.report import arguments, run
+from tributary_emr.report_days import csv_text
 from tributary_emr.session import SessionError, local_config
 from tributary_emr.transforms import REPORT_COLUMNS
 

@@ -231,6 +231,19 @@ def test_the_averages_are_one_csv_in_the_lake(aws: Aws) -> None:
     assert job.arguments == ["--input", "s3://lake/rollups/", "--output", str(output), "--day", "2026-11-22"]
 
 
+def test_the_compaction_is_submitted_with_iceberg_and_the_table_in_glue(aws: Aws) -> None:
+    job, output = submit.job_of(submit.arguments([*aws.serverless, "--job", "compact", "--", "--reach-hours", "72"]))
+    assert output is None
+    assert job.arguments == [
+        *("--input", "s3://lake/events/", "--catalog", "glue", "--warehouse", "s3://lake/table/"),
+        *("--namespace", "history", "--reach-hours", "72"),
+    ]
+    assert job.settings["spark.jars"] == "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar"
+    job, output = submit.job_of(submit.arguments([*aws.serverless, "--namespace", "other_history"]))
+    assert job.arguments[-2:] == ["--namespace", "other_history"]
+    assert "spark.jars" in job.settings
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -285,6 +298,7 @@ PLACES = ["--lake", "lake", "--artifacts", "s3://artifacts/emr"]
         ([*BOTH, *PLACES, "--conf", "spark.app.name=my job"], "spark.app.name=my job is no spark.key=value"),
         ([*BOTH, *PLACES, "--timeout", "4"], "--timeout 4 is under 5 minutes"),
         ([*BOTH, *PLACES, "--csv", "a.csv", "--output", "s3://lake/reports/a/"], "does not end in .csv"),
+        ([*BOTH, *PLACES, "--job", "compact", "--csv", "a.csv"], "takes neither --output nor --csv"),
         ([*BOTH, *PLACES, "--size", "2GB"], "invalid choice: '2GB'"),
     ],
 )

@@ -26,18 +26,19 @@ def frame(spark: SparkSession, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
 
 def reported(events: DataFrame, **options: Any) -> dict[tuple[str, str], tuple]:
     """(day, device type) → (distinct events, outliers excluded, mean, deviation, p95)."""
-    return {(str(row[0]), row[1]): tuple(row)[2:] for row in report(events, **options).collect()}
+    return {(str(row[0]), row[1]): tuple(row)[2:] for row in report(distinct_events(events), **options).collect()}
 
 
 def brute_force(
     rows: Iterable[Mapping[str, Any]], *, by_day: bool = False, minimum_events: int = 500
 ) -> dict[tuple[str, str], tuple]:
     """The rule without Spark and without rounding, up to the last square root."""
-    first: dict[str, Mapping[str, Any]] = {}
+    first: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in rows:
-        held = first.get(row["event_id"])
+        event_and_day = row["event_id"], row["event_time"].astimezone(UTC).date().isoformat()
+        held = first.get(event_and_day)
         if held is None or _order(row) < _order(held):
-            first[row["event_id"]] = row
+            first[event_and_day] = row
     groups = defaultdict(list)
     scopes = defaultdict(list)
     for row in first.values():
@@ -239,7 +240,7 @@ def test_the_approximate_percentile_is_within_its_rank_error(spark: SparkSession
 
 def test_the_rows_of_events_are_shuffled_once(spark: SparkSession, lake: Lake) -> None:
     lake.write([event(n) for n in range(500)])
-    rows = report(read_events(spark, lake.events))
+    rows = report(distinct_events(read_events(spark, lake.events)))
     rows.collect()
     plan = rows._jdf.queryExecution().executedPlan().toString().split("== Initial Plan ==")[0]
     assert plan.count("Exchange hashpartitioning(event_id") == 2, "the exchange, and the note of its reuse"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,13 +22,16 @@ from urllib.parse import urlsplit
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from tributary_emr import schema
+from tributary_emr import catalog, schema
+from tributary_emr.catalog import Catalog
 from tributary_emr.csv_text import write_csv
 from tributary_emr.lake import LakeError, bucket_uri, put_file, read_rollups, read_whole, write_days
-from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, averages, merge, of_day
+from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, aggregate, averages, merge, of_day
 from tributary_emr.session import SessionError, open_session
+from tributary_emr.table import Table
+from tributary_emr.tail import list_objects, read_rollups_of
 from tributary_emr.terminal import printable, use_any_encoding
-from tributary_emr.transforms import utc_day
+from tributary_emr.transforms import of_days, utc_day
 
 #: Where the averages go in the lake.
 AVERAGES_KEY = "reports/averages/"
@@ -51,6 +55,15 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--day", type=_day, metavar="YYYY-MM-DD", help="only the minutes of this UTC day (default: all there are)"
     )
+    parser.add_argument(
+        "--late-after-minutes",
+        type=int,
+        default=60,
+        metavar="N",
+        help="with a table: an event is late that arrived so long after it happened, TRIBUTARY_LATENESS_MINUTES of the "
+        "function (default: %(default)s)",
+    )
+    catalog.add_arguments(parser)
     options = parser.parse_args(argv)
     if options.output and "reports" not in urlsplit(options.output).path.split("/")[:-1]:
         # Days are replaced, and so would those of events/ be.
@@ -58,11 +71,21 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
-    """Reads the URI `source`, writes `output` and says how much; raises `LakeError`."""
-    rollups, objects = read_whole(spark, source, read_rollups)
+def run(
+    spark: SparkSession, source: str, output: str, options: argparse.Namespace, where: Catalog | None = None
+) -> None:
+    """Reads the URI `source`, or the table and what it does not hold; writes `output` and says how much.
+
+    Raises `LakeError`.
+    """
+    lake_table = Table.open(spark, where) if where else None
+    if lake_table is None:
+        rollups, objects = read_whole(spark, source, read_rollups)
+        rollups, read = of_day(rollups, options.day) if options.day else rollups, f"{objects:,} objects"
+    else:
+        rollups, read = _with_table(lake_table, source, options)
     # Aggregated once: of two readings, sums may differ in the last digit.
-    table = averages(merge(of_day(rollups, options.day) if options.day else rollups)).persist()
+    table = averages(merge(rollups)).persist()
     rows, overflown = _counts(table)
     with tempfile.TemporaryDirectory() as scratch:
         file = options.csv or Path(scratch) / "averages.csv"
@@ -73,11 +96,29 @@ def run(spark: SparkSession, source: str, output: str, options: argparse.Namespa
         else:
             write_days(table.withColumn("date", utc_day("window_start")), output)
     table.unpersist()
-    print(f"{rows:,} device minutes from {objects:,} objects → {output}")
+    print(f"{rows:,} device minutes from {read} → {output}")
     if overflown:
         print(f"averages: {overflown:,} of them have an empty average: its sum is beyond a double", file=sys.stderr)
     if options.csv:
         print(f"the same → {options.csv}")
+
+
+def _with_table(lake_table: Table, source: str, options: argparse.Namespace) -> tuple[DataFrame, str]:
+    """Rollups of the rows of the table, and those of the objects that it does not hold; and what that is, in words."""
+    loaded = lake_table.loaded()
+    listing = list_objects(lake_table.spark, re.sub(r"rollups/?$", "events/", source), loaded)
+    tail = [found for found in listing.objects if not loaded.holds(found)]
+    lateness_ms = F.lit(options.late_after_minutes * 60_000)
+    held = lake_table.rows()
+    if options.day:
+        held = of_days(held, {(options.day - date(1970, 1, 1)).days})
+    columns = schema.ROLLUPS.fieldNames()
+    rollups = aggregate(held, lateness_ms=lateness_ms).select(*columns)
+    if tail:
+        arrived = read_rollups_of(lake_table.spark, source, tail)
+        arrived = of_day(arrived, options.day) if options.day else arrived
+        rollups = rollups.unionByName(arrived.select(*columns))
+    return rollups, f"the table and {len(tail):,} objects"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -87,9 +128,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         source = options.input or f"{bucket_uri(os.environ)}/rollups/"
         output = options.output or f"{bucket_uri(os.environ)}/{AVERAGES_KEY}"
-        spark = open_session("tributary-averages", os.environ, uris=(source, output))
+        where = catalog.of_options(options, os.environ)
+        spark = open_session("tributary-averages", os.environ, uris=(source, output), catalog=where)
         try:
-            run(spark, source, output, options)
+            run(spark, source, output, options, where)
         finally:
             spark.stop()
     except (LakeError, SessionError, OSError) as error:

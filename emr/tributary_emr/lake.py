@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -30,6 +31,8 @@ class StoredObject:
     """As Hadoop prints a path: nothing in it is encoded, so a `#`, a `?` or a `%` is that character."""
     bytes: int | None = None
     """Its size, where it is known."""
+    modified_ms: int = 0
+    """When it was written, by the store's clock, in milliseconds since the Unix epoch; 0 where that is not known."""
 
     @property
     def key(self) -> str:
@@ -73,6 +76,49 @@ def parquet_objects(spark: SparkSession, prefix: str) -> list[StoredObject]:
     return sorted(with_rows, key=lambda stored: stored.key)
 
 
+def list_days(spark: SparkSession, prefix: str, first: date | None) -> tuple[list[StoredObject], list[StoredObject]]:
+    """What lies in the folders `date=…` of the URI `prefix` from `first` on (`None`: in all), ordered by key; and what
+    lies there beside such folders, or in a folder of one of them.
+
+    Raises `LakeError` when the lake cannot be listed; an empty one has no object.
+    """
+    try:
+        path, file_system = _file_system(spark, prefix)
+        if not file_system.exists(path):
+            return [], []
+        objects: list[StoredObject] = []
+        strange: list[StoredObject] = []
+        for stored, is_folder in _listed(spark, file_system, path):
+            day = re.search(r"/date=(\d{4}-\d\d-\d\d)$", stored.uri) if is_folder else None
+            if day is None:
+                strange.append(stored)
+            elif first is None or day[1] >= first.isoformat():
+                folder = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(stored.uri)
+                for inner, is_inner_folder in _listed(spark, file_system, folder):
+                    (strange if is_inner_folder else objects).append(inner)
+    except Py4JJavaError as error:
+        raise LakeError(f"{prefix}: cannot be listed: {first_line(error)}") from error
+    return sorted(objects, key=lambda stored: stored.key), strange
+
+
+# As `FileStatus.toString` writes it, in every file system of Hadoop's.
+_STATUS = re.compile(
+    r"\w+\{path=(.*); isDirectory=(?:(true)|false; length=(\d+)); .*?modification_time=(\d+); ", re.DOTALL
+)
+
+
+def _listed(spark: SparkSession, file_system, path) -> Iterator[tuple[StoredObject, bool]]:
+    """What lies in a folder, and whether it is a folder."""
+    # In one piece: calls for each file would take longer than the listing.
+    wrapped = spark.sparkContext._jvm.scala.collection.mutable.WrappedArray.make(file_system.listStatus(path))
+    joined = wrapped.mkString("\0")
+    for text in filter(None, joined.split("\0")):
+        status = _STATUS.match(text)
+        assert status is not None, text
+        uri, is_folder, length, modified = status.groups()
+        yield StoredObject(uri, int(length or 0), int(modified)), is_folder is not None
+
+
 def read_events(spark: SparkSession, *uris: str) -> DataFrame:
     """The rows of `events/` or of some of its objects, in the columns of `schema.EVENTS`."""
     # The given schema saves reading a footer to infer it.
@@ -112,7 +158,7 @@ def read_whole(
     except AnalysisException as error:
         raise LakeError(f"{prefix}: cannot be listed: {str(error).splitlines()[0]}") from error
     except Py4JJavaError as error:
-        raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
+        raise LakeError(f"{prefix}: cannot be listed: {first_line(error)}") from error
     unread = [stored.key for stored in listed if stored.key not in keys or stored.bytes == 0]
     if unread:
         what = f"{len(unread):,} of {len(listed):,} objects, first {unread[0]}"
@@ -132,7 +178,7 @@ def put_file(spark: SparkSession, file: Path, uri: str) -> None:
         source = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(f"file://{file.absolute()}")
         file_system.copyFromLocalFile(False, True, source, path)
     except Py4JJavaError as error:
-        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
+        raise LakeError(f"{uri}: cannot be written: {first_line(error)}") from error
 
 
 def write_days(rows: DataFrame, uri: str) -> None:
@@ -146,7 +192,7 @@ def write_days(rows: DataFrame, uri: str) -> None:
     try:
         ordered.write.partitionBy("date").option("partitionOverwriteMode", "dynamic").parquet(uri, mode="overwrite")
     except Py4JJavaError as error:
-        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
+        raise LakeError(f"{uri}: cannot be written: {first_line(error)}") from error
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:
@@ -159,7 +205,22 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
         finally:
             stream.close()
     except Py4JJavaError as error:
-        raise LakeError(f"{uri}: cannot be written: {_first_line(error)}") from error
+        raise LakeError(f"{uri}: cannot be written: {first_line(error)}") from error
+
+
+def read_text(spark: SparkSession, uri: str) -> str | None:
+    """The object `uri`, in UTF-8; `None` if there is none. Raises `LakeError`."""
+    try:
+        path, file_system = _file_system(spark, uri)
+        if not file_system.exists(path):
+            return None
+        stream = file_system.open(path)
+        try:
+            return bytes(spark.sparkContext._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode()
+        finally:
+            stream.close()
+    except Py4JJavaError as error:
+        raise LakeError(f"{uri}: cannot be read: {first_line(error)}") from error
 
 
 def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
@@ -173,7 +234,7 @@ def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
     except Py4JJavaError as error:
         if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
             raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
-        raise LakeError(f"{prefix}: cannot be listed: {_first_line(error)}") from error
+        raise LakeError(f"{prefix}: cannot be listed: {first_line(error)}") from error
 
 
 def _reader(spark: SparkSession) -> DataFrameReader:
@@ -191,7 +252,8 @@ def _file_system(spark: SparkSession, uri: str):
     return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
 
 
-def _first_line(error: Py4JJavaError) -> str:
+def first_line(error: Py4JJavaError) -> str:
+    """What Java says, in one line without the SDK's request ids."""
     # The S3 connector repeats the SDK's message around it.
     exception = error.java_exception.getCause() or error.java_exception
     line = str(exception.getMessage()).splitlines()[0]

@@ -8,29 +8,25 @@ The rule is in `transforms`. Exit status: 0, 1 when the lake cannot be read or t
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
-from tributary_emr.csv_text import write_csv
-from tributary_emr.lake import LakeError, bucket_uri, read_events, read_whole, write_text
+from tributary_emr import catalog, report_days
+from tributary_emr.catalog import Catalog
+from tributary_emr.lake import LakeError, bucket_uri, read_events, read_text, read_whole, write_text
+from tributary_emr.report_days import RULE, State, csv_text
 from tributary_emr.session import SessionError, open_session
+from tributary_emr.table import Table
+from tributary_emr.tail import all_rows
 from tributary_emr.terminal import printable, table, use_any_encoding
-from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, report
+from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, distinct_events, report
 
 #: The report's key in the lake.
 REPORT_KEY = "reports/p95_event_duration.csv"
-
-
-def csv_text(rows: Iterable[Row]) -> str:
-    """The report as CSV."""
-    out = io.StringIO(newline="")
-    write_csv(out, REPORT_COLUMNS, rows)
-    return out.getvalue()
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -64,27 +60,77 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="distinct events that a device type needs on a day (default: %(default)s)",
     )
+    catalog.add_arguments(parser)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="compute every day again, and not only those whose rows have changed since the last report (with a table)",
+    )
     return parser.parse_args(argv)
 
 
-def run(spark: SparkSession, source: str, output: str, options: argparse.Namespace) -> None:
-    """Reads the URI `source`, writes the object `output`, prints the table; raises `LakeError`."""
-    events, objects = read_whole(spark, source, read_events)
-    groups = report(
-        events,
-        outlier_scope=options.outlier_scope,
-        approximate=options.approximate,
-        minimum_events=options.minimum_events,
-    )
-    rows = sorted(groups.collect(), key=lambda row: (row["day"], row["device_type"]))
-    text = csv_text(rows)
-    write_text(spark, output, text)
+def run(
+    spark: SparkSession, source: str, output: str, options: argparse.Namespace, where: Catalog | None = None
+) -> None:
+    """Reads the URI `source` and the table, if there is one; writes the object `output`, prints the table.
+
+    Raises `LakeError`.
+    """
+    lake_table = Table.open(spark, where) if where else None
+    if lake_table is None:
+        events, objects = read_whole(spark, source, read_events)
+        rows = _computed(distinct_events(events), options)
+        text = csv_text(rows)
+        write_text(spark, output, text)
+        said = f"{len(rows):,} groups from {objects:,} objects"
+    else:
+        text, rows, said = _incremental(lake_table, source, output, options)
     print(table(REPORT_COLUMNS, [tuple(row) for row in rows], text_columns=2))
-    print(f"\n{len(rows):,} groups from {objects:,} objects → {output}")
+    print(f"\n{said} → {output}")
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         options.csv.write_bytes(text.encode())
         print(f"the same → {options.csv}")
+
+
+def _incremental(
+    lake_table: Table, source: str, output: str, options: argparse.Namespace
+) -> tuple[str, list[Row], str]:
+    """The CSV, the rows of it that were computed, and what was done; both are written."""
+    spark, beside = lake_table.spark, f"{output}.state"
+    deciding = {name: getattr(options, name) for name in ("approximate", "minimum_events")}
+    deciding["outlier_scope"] = str(options.outlier_scope)
+    last, state = read_text(spark, output), State.of_text(read_text(spark, beside))
+    days: set[int] | None = None
+    if state is not None and not options.full and state.is_of(last, deciding, lake_table.uuid):
+        changed = lake_table.changed_days(state.snapshot)
+        days = None if changed is None else changed | set(state.tail_days)
+    found = all_rows(lake_table, source, days=days)
+    rows = _computed(found.rows, options) if days != set() or found.tail else []
+    if days is None:
+        text = csv_text(rows)
+        said = f"{len(rows):,} groups from the table and {len(found.tail):,} objects"
+    else:
+        assert last is not None, "its state is of this text"
+        text = report_days.merged(last, days | found.tail_days, rows)
+        said = f"{len(days | found.tail_days):,} days computed again from the table and {len(found.tail):,} objects"
+    # The report first: a state that is older than it makes the next run compute more, never less.
+    write_text(spark, output, text)
+    snapshot = lake_table.snapshot_id
+    if snapshot is not None:
+        kept = State(RULE, deciding, lake_table.uuid, snapshot, sorted(found.tail_days), report_days.sha256(text))
+        write_text(spark, beside, kept.to_text())
+    return text, rows, said
+
+
+def _computed(distinct: DataFrame, options: argparse.Namespace) -> list[Row]:
+    groups = report(
+        distinct,
+        outlier_scope=options.outlier_scope,
+        approximate=options.approximate,
+        minimum_events=options.minimum_events,
+    )
+    return sorted(groups.collect(), key=lambda row: (row["day"], row["device_type"]))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,9 +140,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"
         output = options.output or f"{bucket_uri(os.environ)}/{REPORT_KEY}"
-        spark = open_session("tributary-report", os.environ, uris=(source, output))
+        where = catalog.of_options(options, os.environ)
+        spark = open_session("tributary-report", os.environ, uris=(source, output), catalog=where)
         try:
-            run(spark, source, output, options)
+            run(spark, source, output, options, where)
         finally:
             spark.stop()
     except (LakeError, SessionError, OSError) as error:

@@ -99,15 +99,15 @@ def _average(total: str, count: str) -> Column:
 
 
 def of_day(rollups: DataFrame, day: date) -> DataFrame:
-    """The rows of minutes of the UTC date `day`. `rollups` has the partition column `date`."""
+    """The rows of minutes of the UTC date `day`. `rollups` may have the partition column `date`."""
     start = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
-    # Objects are stored by arrival: never before the event by more than the contract allows, but any time after it.
-    earliest = day - schema.MAX_EVENT_TIME_AHEAD
-    return rollups.where(
-        (F.col("window_start") >= F.lit(start))
-        & (F.col("window_start") < F.lit(start + timedelta(days=1)))
-        & (F.col("date") >= F.lit(earliest))
+    minutes = rollups.where(
+        (F.col("window_start") >= F.lit(start)) & (F.col("window_start") < F.lit(start + timedelta(days=1)))
     )
+    if "date" not in rollups.columns:
+        return minutes
+    # Objects are stored by arrival: never before the event by more than the contract allows, but any time after it.
+    return minutes.where(F.col("date") >= F.lit(day - schema.MAX_EVENT_TIME_AHEAD))
 
 
 def differences(rollups: DataFrame, events: DataFrame, *, by: Sequence[str] = ()) -> DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -66,6 +66,16 @@ RULES = (
     LOG,
     DOUBLED,
 )
+
+TABLE_HAS = "the table has every event of the objects that it has loaded"
+TABLE_ONCE = "the table has an event id once a day"
+TABLE_ONLY = "the table has nothing that its objects have not"
+TABLE_FIRST = "the table has the copy that arrived first"
+TABLE_ALIKE = "a row of the table is as in its object"
+TABLE_FOUND = "what is not loaded lies where the next load looks"
+
+#: The rules about the table, in the order of its listing.
+TABLE_RULES = (TABLE_HAS, TABLE_ONCE, TABLE_ONLY, TABLE_FIRST, TABLE_ALIKE, TABLE_FOUND)
 
 #: The rules about rollups, in the order of the table.
 ROLLUP_RULES = (ROLLUP_PRESENT, ROLLUP_OWNED, ROLLUP_LATENESS, ROLLUP_KEY, ROLLUP_EQUAL)
@@ -162,13 +172,20 @@ def row_breaches(footer: Footer, rows: RowFacts) -> Iterator[Breach]:
         yield from _name_breaches(name, key, rows)
 
 
-def log_breaches(keys: Iterable[str]) -> Iterator[Breach]:
-    """A breach per cell whose commits have a gap: an object is gone, and with it the ids that kept rows single."""
-    logs: defaultdict[ObjectName, list[int]] = defaultdict(list)
+def log_breaches(keys: Iterable[str], expired: Callable[[ObjectName], bool] = lambda name: False) -> Iterator[Breach]:
+    """A breach per cell whose commits have a gap: an object is gone, and with it the ids that kept rows single.
+
+    One that may have `expired`, because the table holds its rows, leaves none.
+    """
+    logs: defaultdict[ObjectName, set[int]] = defaultdict(set)
     for name in filter(None, map(ObjectName.of_key, keys)):
-        logs[replace(name, commit=0)].append(name.commit)
+        logs[replace(name, commit=0)].add(name.commit)
     for log, commits in logs.items():
-        missing = sorted(set(range(max(commits))) - set(commits))
+        missing = [
+            commit
+            for commit in range(max(commits))
+            if commit not in commits and not expired(replace(log, commit=commit))
+        ]
         if missing:
             cell = f"{log.stream}.{log.shard} from {_utc(log.cell_start_ms)}"
             yield Breach(LOG, cell, f"commit {missing[0]} is missing, {max(commits)} is there")

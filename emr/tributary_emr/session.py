@@ -5,6 +5,8 @@ credentials. Started as `python -m …`, the session is local: it is this PySpar
 the shell says of other Sparks, and S3A is configured here, from the standard AWS environment variables.
 """
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess
@@ -14,6 +16,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
+
+from tributary_emr.catalog import Catalog
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 _DEFAULT_JARS = Path(__file__).parents[2] / ".local" / "jars"
@@ -30,17 +34,23 @@ class SessionError(Exception):
     """The session cannot be made from what was given; the text is one line for the user."""
 
 
-def open_session(name: str, environ: MutableMapping[str, str], *, uris: Sequence[str]) -> SparkSession:
-    """A session called `name` that can read and write `uris`. `environ` is that of this process.
+def open_session(
+    name: str, environ: MutableMapping[str, str], *, uris: Sequence[str], catalog: Catalog | None = None
+) -> SparkSession:
+    """A session called `name` that can read and write `uris`, and the table of `catalog`.
+
+    `environ` is that of this process.
 
     Raises `SessionError` when a local session has no Java for it, or one of `uris` is on S3 and it has no connector.
     """
     builder = SparkSession.builder.appName(name)
+    for key, value in (catalog.spark_config(environ) if catalog else {}).items():
+        builder = builder.config(key, value)
     # Set by spark-submit for the Python process that it starts.
     if "PYSPARK_GATEWAY_PORT" not in environ:
         make_own(environ)
         require_java(environ)
-        for key, value in local_config(environ, uris=uris).items():
+        for key, value in local_config(environ, uris=uris, table=catalog is not None).items():
             builder = builder.config(key, value)
     return builder.getOrCreate()
 
@@ -78,8 +88,9 @@ def require_java(environ: Mapping[str, str]) -> None:
         raise SessionError(f"{java} is Java {version}: {needed}")
 
 
-def local_config(environ: Mapping[str, str], *, uris: Sequence[str]) -> dict[str, str]:
-    """Spark's configuration for a local session."""
+def local_config(environ: Mapping[str, str], *, uris: Sequence[str], table: bool = False) -> dict[str, str]:
+    """Spark's configuration for a local session, which may be one that reads and writes a `table`."""
+    jars = Path(environ.get("TRIBUTARY_SPARK_JARS", _DEFAULT_JARS))
     config = {
         "spark.master": environ.get("TRIBUTARY_SPARK_MASTER", "local[2]"),
         "spark.driver.bindAddress": "127.0.0.1",
@@ -93,20 +104,23 @@ def local_config(environ: Mapping[str, str], *, uris: Sequence[str]) -> dict[str
         # Two cores read a few hundred small objects: few reduce tasks, and objects packed many to a read task.
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.files.openCostInBytes": str(256 * 1024),
+        # When many paths are named, their listing is a job: not with a task for each.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
         # A sort before the shuffle, to drop copies early, costs more than the few copies are worth.
         "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
     }
-    if any(urlsplit(uri).scheme in ("s3", "s3a") for uri in uris):
+    on_s3 = any(urlsplit(uri).scheme in ("s3", "s3a") for uri in uris)
+    for jar, what in [("hadoop-aws", "s3a:// paths")] * on_s3 + [("iceberg-spark-runtime", "the table")] * table:
+        if not any(jars.glob(f"{jar}-*.jar")):
+            raise SessionError(f"{jars}: no {jar} jar for {what}; `make setup` fetches it")
+        config["spark.driver.extraClassPath"] = f"{jars}/*"
+    if on_s3:
         config |= _s3a_config(environ)
     return config
 
 
 def _s3a_config(environ: Mapping[str, str]) -> dict[str, str]:
-    jars = Path(environ.get("TRIBUTARY_SPARK_JARS", _DEFAULT_JARS))
-    if not any(jars.glob("hadoop-aws-*.jar")):
-        raise SessionError(f"{jars}: no hadoop-aws jar for s3a:// paths; `make setup` fetches it")
     config = {
-        "spark.driver.extraClassPath": f"{jars}/*",
         "spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
         # s3:// is EMR's own scheme; here it means the same bucket.
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 #: it saves.
 COMMON: Mapping[str, str] = {"spark.sql.optimizer.windowGroupLimitThreshold": "-1"}
 
+#: For a job that reads or writes the table: EMR brings Iceberg, but not on the class path.
+#: https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/using-iceberg.html
+TABLE: Mapping[str, str] = {"spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar"}
+
 #: By size of `events/` as it is stored: what depends on the data alone, so it holds wherever Spark runs.
 DATA: Mapping[str, Mapping[str, str]] = {
     "1GB": {

@@ -27,10 +27,11 @@ from tributary_emr.runs import ClusterStep, Run, ServerlessRun
 from tributary_emr.submission import Job, S3Object, Status, SubmitError
 from tributary_emr.terminal import use_any_encoding
 
-#: Per job: what it reads of the lake, and the key of what it writes.
+#: Per job: what it reads of the lake, and the key of what it writes; `compact` writes the table alone.
 JOBS = {
     "report": ("events/", "reports/p95_event_duration.csv"),
     "averages": ("rollups/", "reports/averages.csv"),
+    "compact": ("events/", None),
 }
 
 # EMR Serverless takes no shorter one.
@@ -55,6 +56,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--lake", metavar="BUCKET", help="default: $TRIBUTARY_BUCKET")
     what.add_argument(
         "--output", type=_checked(S3Object.of_uri), metavar="URI", help="default: under s3://LAKE/reports/"
+    )
+    what.add_argument(
+        "--namespace", metavar="NAME", help="with the table in this database of Glue; compact has one: history"
     )
     what.add_argument("--artifacts", type=_checked(S3Object.of_uri), metavar="URI", required=True, help="for the code")
     what.add_argument("--csv", type=Path, metavar="FILE", help="fetch the result to this local file")
@@ -87,20 +91,27 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def job_of(options: argparse.Namespace) -> tuple[Job, S3Object]:
-    """What to submit and where its result will be, once the artifacts are there."""
+def job_of(options: argparse.Namespace) -> tuple[Job, S3Object | None]:
+    """What to submit and where its result will be, if it has one, once the artifacts are there."""
     source, key = JOBS[options.job]
-    output = options.output or S3Object(options.lake, key)
+    output = options.output or (S3Object(options.lake, key) if key else None)
     found = artifacts(options.job)
     prefix = options.artifacts.key.strip("/")
     keys = [f"{prefix}/{key}".lstrip("/") for key in (found.entry_point_key, found.package_key)]
     overrides = dict(options.conf)
+    arguments = ["--input", f"s3://{options.lake}/{source}"]
+    if output:
+        arguments += ["--output", str(output)]
+    if options.namespace:
+        overrides = {**spark_settings.TABLE, **overrides}
+        arguments += ["--catalog", "glue", "--warehouse", f"s3://{options.lake}/table/"]
+        arguments += ["--namespace", options.namespace]
     settings = spark_settings.serverless if options.application_id else spark_settings.cluster
     job = Job(
         name=f"tributary-{options.job}",
         entry_point=S3Object(options.artifacts.bucket, keys[0]),
         package=S3Object(options.artifacts.bucket, keys[1]),
-        arguments=["--input", f"s3://{options.lake}/{source}", "--output", str(output), *options.job_options],
+        arguments=[*arguments, *options.job_options],
         settings=settings(options.size, overrides),
     )
     return job, output
@@ -209,8 +220,9 @@ def submit(options: argparse.Namespace, run: Run, progress: Progress) -> None:
         progress.say(f"billed: {summary}")
     if not status.succeeded:
         raise SubmitError(f"run {run.id} ended as {status.state}: {status.details or 'no details'}")
-    progress.say(f"→ {output}")
-    if options.csv:
+    if output:
+        progress.say(f"→ {output}")
+    if output and options.csv:
         fetch(output, options.csv)
         progress.say(f"the same → {options.csv}")
 
@@ -271,6 +283,10 @@ def _check_together(parser: argparse.ArgumentParser, options: argparse.Namespace
         parser.error("--execution-role-arn and --log-uri are for EMR Serverless; a cluster has its own")
     if options.timeout is not None and options.timeout < _SHORTEST_TIMEOUT_MINUTES:
         parser.error(f"--timeout {options.timeout} is under {_SHORTEST_TIMEOUT_MINUTES} minutes")
+    if options.job == "compact":
+        options.namespace = options.namespace or "history"
+        if options.output or options.csv:
+            parser.error("compact writes the table: it takes neither --output nor --csv")
     if options.csv and options.output and not options.output.key.endswith(".csv"):
         parser.error(f"--csv fetches one object, and --output {options.output} does not end in .csv")
 

@@ -7,7 +7,7 @@ are counted before outliers go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 
 from pyspark.sql import Column, DataFrame, Window
@@ -46,7 +46,7 @@ REPORT_COLUMNS = (
 # 94.99th and 95.01st.
 _APPROXIMATE_ACCURACY = 10_000
 
-_MICROSECONDS_PER_DAY = 86_400_000_000
+MICROSECONDS_PER_DAY = 86_400_000_000
 _GROUP = ("device_type", "day")
 
 
@@ -63,22 +63,55 @@ class OutlierScope(str, Enum):
 
 
 def distinct_events(events: DataFrame) -> DataFrame:
-    """One row per `event_id`: the one that arrived first, then by shard, then by position.
+    """One row per `event_id` and UTC day: the one that arrived first, then by shard, then by position.
 
-    Copies of an event may differ in content, so which one counts must not depend on the order of reading. Positions
-    are unpadded decimal text: the shorter is the smaller.
+    Copies of an event may differ in content, so which one counts must not depend on the order of reading.
     """
-    first = Window.partitionBy("event_id").orderBy("arrival_time", "shard", F.length("position"), "position")
+    first = Window.partitionBy("event_id", day_number("event_time")).orderBy(*by_arrival())
     return events.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
+
+
+def by_arrival(of: str = "") -> list[Column]:
+    """The order of copies of an event, of which the first counts. `of` stands before the columns' names."""
+    # Positions are unpadded decimal text: the shorter is the smaller.
+    position = F.col(f"{of}position")
+    return [F.col(f"{of}arrival_time"), F.col(f"{of}shard"), F.length(position), position]
+
+
+def day_number(timestamp: str) -> Column:
+    """The UTC day of a timestamp column, in days since the Unix epoch."""
+    # Casting a timestamp to a date uses the session's time zone; counting days since the epoch uses none. In
+    # integers: a double has no room for the last microsecond of a day in the far future.
+    micros = f"unix_micros({timestamp})"
+    return F.expr(f"int(({micros} - pmod({micros}, {MICROSECONDS_PER_DAY})) div {MICROSECONDS_PER_DAY})")
 
 
 def utc_day(timestamp: str) -> Column:
     """The UTC date of a timestamp column, whatever the session's time zone is."""
-    # Casting a timestamp to a date uses the session's time zone; counting days since the epoch uses none. In
-    # integers: a double has no room for the last microsecond of a day in the far future.
-    micros = f"unix_micros({timestamp})"
-    midnight = f"({micros} - pmod({micros}, {_MICROSECONDS_PER_DAY}))"
-    return F.expr(f"date_from_unix_date(int({midnight} div {_MICROSECONDS_PER_DAY}))")
+    return F.date_from_unix_date(day_number(timestamp))
+
+
+def of_days(events: DataFrame, days: Collection[int], *, without: bool = False) -> DataFrame:
+    """The rows of `events` whose `event_time` is of one of `days` (days since the Unix epoch), or of none of them."""
+    # As stretches of time, by which a reader of the table leaves files out.
+    stretches = (
+        f"(event_time >= timestamp_micros({first * MICROSECONDS_PER_DAY})"
+        f" AND event_time < timestamp_micros({after * MICROSECONDS_PER_DAY}))"
+        for first, after in day_stretches(days)
+    )
+    condition = " OR ".join(stretches) or "false"
+    return events.where(f"NOT ({condition})" if without else condition)
+
+
+def day_stretches(days: Iterable[int]) -> list[tuple[int, int]]:
+    """`days` as stretches without a gap: the first day, and the one after the last."""
+    stretches: list[tuple[int, int]] = []
+    for day in sorted(set(days)):
+        if stretches and stretches[-1][1] == day:
+            stretches[-1] = (stretches[-1][0], day + 1)
+        else:
+            stretches.append((day, day + 1))
+    return stretches
 
 
 def durations(events: DataFrame) -> DataFrame:
@@ -132,18 +165,18 @@ def percentile(marked: DataFrame, *, approximate: bool = False) -> DataFrame:
 
 
 def report(
-    events: DataFrame,
+    distinct: DataFrame,
     *,
     outlier_scope: OutlierScope = OutlierScope.GROUP,
     approximate: bool = False,
     minimum_events: int = MINIMUM_EVENTS,
 ) -> DataFrame:
-    """The whole rule: rows of `events/` in, `REPORT_COLUMNS` out, in no order.
+    """The whole rule but for the copies: rows of `distinct_events` in, `REPORT_COLUMNS` out, in no order.
 
     The rows are few, so the caller sorts them: an ordering here would range-partition, and so compute the percentiles
     once more for its sample.
     """
-    rows = durations(distinct_events(events))
+    rows = durations(distinct)
     groups = eligible_groups(rows, minimum_events)
     if outlier_scope is OutlierScope.DAY:
         groups = with_day_statistics(groups, rows)

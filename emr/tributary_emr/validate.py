@@ -20,13 +20,18 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from tributary_emr import rules, schema
+from tributary_emr import catalog, rules, schema
 from tributary_emr.footers import Footer, read_footers
 from tributary_emr.lake import LakeError, bucket_uri, key_of, keys_read, parquet_objects, read_events
+from tributary_emr.loaded import Loaded
 from tributary_emr.rollup_check import RollupCheck, check_rollups
 from tributary_emr.rules import Breach, RowFacts
 from tributary_emr.session import SessionError, open_session
-from tributary_emr.terminal import printable, table, use_any_encoding
+from tributary_emr.table import Table
+from tributary_emr.table_check import TableCheck, check_table
+from tributary_emr.tail import list_objects
+from tributary_emr.terminal import printable, use_any_encoding
+from tributary_emr.terminal import table as text_table
 
 _REQUIRED = [field.name for field in schema.EVENTS if not field.nullable]
 
@@ -46,6 +51,8 @@ class Validation:
     breaches: Sequence[Breach]
     rollups: RollupCheck | None = None
     """Without its breaches, which are among `breaches`; `None` if rollups were not checked."""
+    table: TableCheck | None = None
+    """The same of the table."""
 
 
 def validate(
@@ -55,8 +62,9 @@ def validate(
     *,
     allow_doubled: bool = False,
     rollups: str | None = None,
+    table: Table | None = None,
 ) -> Validation:
-    """Checks the objects under the URI `source`, and under the URI `rollups` if there is one.
+    """Checks the objects under the URI `source`, under the URI `rollups` if there is one, and the `table`.
 
     Raises `LakeError` when a URI is empty or cannot be listed.
     """
@@ -84,9 +92,14 @@ def validate(
         # No row at all is no group, either.
         rows = facts.get(footer.stored.key, RowFacts(0, {}, {}, None, None, None, None, ()))
         breaches += rules.row_breaches(footer, rows)
-    breaches += rules.log_breaches(footer.stored.key for footer in footers)
+    loaded = table.loaded() if table else Loaded()
+    breaches += rules.log_breaches((footer.stored.key for footer in footers), loaded.had)
+    in_table: TableCheck | None = None
+    if table:
+        in_table = check_table(table, list_objects(spark, source, loaded, everything=True).objects)
+        breaches += in_table.breaches
     sums = {name: sum(_count(footer, name) for footer in footers) for name in _COUNTS}
-    return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches, checked)
+    return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches, checked, in_table)
 
 
 def with_uri(events: DataFrame) -> DataFrame:
@@ -138,17 +151,25 @@ def main(argv: Sequence[str]) -> int:
         help="do not check that event ids are distinct (copies sent later than the horizon land twice)",
     )
     parser.add_argument("--rollups", metavar="URI", help="rollups/ of the lake, to be checked against events/")
+    parser.add_argument("--table", action="store_true", help="check the table against events/, too")
+    catalog.add_arguments(parser)
     options = parser.parse_args(argv)
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"
-        spark = open_session("tributary-validate", os.environ, uris=[source, *filter(None, [options.rollups])])
+        where = catalog.required(options, os.environ) if options.table else None
+        uris = [source, *filter(None, [options.rollups])]
+        spark = open_session("tributary-validate", os.environ, uris=uris, catalog=where)
         try:
+            table = Table.open(spark, where) if where else None
+            if where and not table:
+                raise LakeError(f"the table {where}: there is none; make compact makes it")
             found = validate(
                 spark,
                 source,
                 os.environ,
                 allow_doubled=options.allow_doubled,
                 rollups=options.rollups,
+                table=table,
             )
         finally:
             spark.stop()
@@ -164,12 +185,17 @@ def _show(found: Validation, source: str, *, allow_doubled: bool) -> None:
     checked = [rule for rule in rules.RULES if not (allow_doubled and rule == rules.DOUBLED)]
     if found.rollups:
         checked += rules.ROLLUP_RULES
-    print(table(("rule", "breaches"), [(rule, by_rule[rule]) for rule in checked]))
+    if found.table:
+        checked += rules.TABLE_RULES
+    print(text_table(("rule", "breaches"), [(rule, by_rule[rule]) for rule in checked]))
     sums = {name.removeprefix("tributary-"): count for name, count in found.audit.items()}
     print(f"\n{found.objects:,} objects, {found.rows:,} rows in {source}")
     print("their audit: " + ", ".join(f"{count:,} {name}" for name, count in sums.items()))
     if found.rollups:
         print(f"{found.rollups.objects:,} rollups, {found.rollups.rows:,} rows")
+    if found.table:
+        told = f"{found.table.objects:,} objects loaded, {found.table.not_loaded:,} not yet"
+        print(f"the table: {found.table.rows:,} rows; {told}")
     for breach in found.breaches[:_MOST_LINES]:
         print(f"validate: {printable(str(breach))}", file=sys.stderr)
     if len(found.breaches) > _MOST_LINES:

@@ -21,7 +21,19 @@ FOLDERS = {str(parent) for name in FILES for parent in Path(name).parents}
 DOCUMENTS = sorted(name for name in FILES if name.endswith(".md"))
 SOURCES = [name for name in FILES if name.endswith((".rs", ".py", ".ts"))]
 # First parts of what is no path of the tree: builds and runs, keys of the lake, namespaces, an example.
-ELSEWHERE = {"target", "out", ".local", "events", "rollups", "quarantine", "reports", "aws", "AWS", "owner-123"}
+ELSEWHERE = {
+    "target",
+    "out",
+    ".local",
+    "events",
+    "rollups",
+    "quarantine",
+    "table",
+    "reports",
+    "aws",
+    "AWS",
+    "owner-123",
+}
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 

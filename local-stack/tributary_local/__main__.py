@@ -21,7 +21,7 @@ from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
-NEED_THE_STACK = {"produce", "report", "averages", "validate", "verify"}
+NEED_THE_STACK = {"produce", "report", "averages", "compact", "check-table", "validate", "verify"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,11 +38,13 @@ def parser() -> argparse.ArgumentParser:
         ("produce", "send events, with a ledger of what was acknowledged"),
         ("report", "the Spark report over the lake"),
         ("averages", "the Spark averages per device and minute"),
+        ("compact", "load what is new into the table"),
         ("validate", "the Spark check of the lake"),
         ("verify", "compare ledgers, lake and report"),
     ):
         job = verbs.add_parser(verb, help=help_text)
         job.add_argument("arguments", nargs="*", help="the job's own, after --")
+    verbs.add_parser("check-table", help="the table without Spark, against the objects")
     demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
     demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
     small = verbs.add_parser("end-to-end", help="the demo's path with few events, under fire, on a stack of its own")
@@ -77,6 +79,10 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
             jobs.report(settings, arguments.arguments)
         case "averages":
             jobs.averages(settings, arguments.arguments)
+        case "compact":
+            jobs.compact(settings, arguments.arguments)
+        case "check-table":
+            jobs.check_table(settings)
         case "validate":
             jobs.validate(settings, arguments.arguments)
         case "verify":

@@ -70,7 +70,35 @@ def _report(settings: Settings, arguments: Sequence[str]) -> None:
         f"s3a://{settings.bucket}/reports/{REPORT_CSV}",
         "--csv",
         str(settings.out / REPORT_CSV),
+        *_table(settings),
         *arguments,
+    )
+
+
+def compact(settings: Settings, arguments: Sequence[str] = ()) -> None:
+    """Loads what is new into the table, and tags it."""
+    settings.catalog.parent.mkdir(parents=True, exist_ok=True)
+    source = ["--input", f"s3a://{settings.bucket}/events/", "--metrics", settings.stream]
+    spark(settings, "compact", *source, *_catalog(settings), *arguments)
+
+
+def check_table(settings: Settings) -> None:
+    """Reads the table without Spark, and compares it with the objects; raises Failure when they differ."""
+    if not settings.catalog.exists():
+        raise Failure("there is no table yet", "make compact makes it.")
+    foreground.run(
+        "the check of the table",
+        [
+            settings.python("lake"),
+            "-m",
+            "tributary_local.account.table",
+            "--bucket",
+            settings.bucket,
+            "--catalog",
+            str(settings.catalog),
+        ],
+        settings.child_environment(PYTHONPATH="local-stack"),
+        settings.root,
     )
 
 
@@ -87,6 +115,7 @@ def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
         f"{lake}/reports/averages/",
         "--csv",
         str(settings.out / AVERAGES_CSV),
+        *_table(settings),
         *arguments,
     )
 
@@ -94,7 +123,8 @@ def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
 def validate(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
     lake = f"s3a://{settings.bucket}"
-    spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *arguments)
+    table = ["--table", *_table(settings)] if settings.catalog.exists() else []
+    spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *table, *arguments)
 
 
 def check_panels(settings: Settings) -> None:
@@ -136,6 +166,15 @@ def _verify(settings: Settings, *arguments: str | Path) -> None:
         settings.child_environment(PYTHONPATH="local-stack"),
         settings.root,
     )
+
+
+def _table(settings: Settings) -> list[str]:
+    """Where the table is, once there is one."""
+    return _catalog(settings) if settings.catalog.exists() else []
+
+
+def _catalog(settings: Settings) -> list[str]:
+    return ["--catalog", f"jdbc:sqlite:{settings.catalog}", "--warehouse", f"s3://{settings.bucket}/table/"]
 
 
 def spark(settings: Settings, job: str, *arguments: str) -> None:

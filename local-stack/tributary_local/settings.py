@@ -133,6 +133,11 @@ class Settings:
         return self.state / "event-source"
 
     @property
+    def catalog(self) -> Path:
+        """The catalog of the table; there is one as soon as something was compacted."""
+        return self.state / "catalog" / "lake.db"
+
+    @property
     def checkpoints(self) -> Path:
         return self.event_source_state / "checkpoints.json"
 

@@ -22,14 +22,15 @@ _KEY = COLUMNS[:2]
 
 RULE = "the report equals its recomputation"
 
-# One row per event id, the first to arrive; the deviation by the textbook's two passes; the slack of 1e-9 of the mean
-# keeps a row that is exactly on the bound, whatever the order of summation. All of it in units of the largest duration:
-# the square of a double may overflow or vanish.
+# One row per event id and day, the first to arrive; the deviation by the textbook's two passes; the slack of 1e-9 of
+# the mean keeps a row that is exactly on the bound, whatever the order of summation. All of it in units of the largest
+# duration: the square of a double may overflow or vanish.
 _REPORT = """
     WITH first_copies AS (
         SELECT device_type, CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS day, event_duration AS x FROM events
         QUALIFY row_number() OVER (
-            PARTITION BY event_id ORDER BY arrival_time, shard, length(position), position) = 1
+            PARTITION BY event_id, CAST(event_time AT TIME ZONE 'UTC' AS DATE)
+            ORDER BY arrival_time, shard, length(position), position) = 1
     ), units AS (
         SELECT *, greatest(max(x) OVER (PARTITION BY {scope}), 5e-324) AS unit, x / unit AS y FROM first_copies
     ), means AS (

@@ -202,8 +202,8 @@ class Stack:
 
     def _discard_lost_state(self) -> None:
         """A fresh LocalStack has an empty stream and bucket: what was remembered about the old ones is void."""
-        kafka = self.settings.state / "kafka-broker"
-        for folder in (self.settings.ledger, self.settings.event_source_state, self.settings.log, kafka):
+        kafka, catalog = self.settings.state / "kafka-broker", self.settings.catalog.parent
+        for folder in (self.settings.ledger, self.settings.event_source_state, self.settings.log, kafka, catalog):
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager

@@ -35,6 +35,12 @@ def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_
         jobs.report(settings)
     with steps.step("Verify"):
         jobs.verify(settings)
+    with steps.step("Compact into the table"):
+        jobs.compact(settings)
+    with steps.step("Report from the table"):
+        jobs.report(settings)
+    with steps.step("Verify again"):
+        jobs.verify(settings)
     console.print()
     console.print(steps.table())
     warn_if_died(stack, console)

@@ -34,8 +34,17 @@ def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) ->
             jobs.report(apart)
         with steps.step("Verify"):
             jobs.verify(apart)
-        with steps.step("Validate with Spark"):
+        with steps.step("Compact into the table, killed before it commits, and again"):
+            _compact_killed(apart)
+            jobs.compact(apart)
+        with steps.step("Report from the table"):
+            jobs.report(apart)
+        with steps.step("Verify again"):
+            jobs.verify(apart)
+        with steps.step("Validate with Spark, the table too"):
             jobs.validate(apart)
+        with steps.step("Check the table without Spark"):
+            jobs.check_table(apart)
         with steps.step("Ask every query of every dashboard"):
             jobs.check_panels(apart)
         if not apart.is_kafka:
@@ -64,6 +73,14 @@ def _produce_under_fire(settings: Settings, stack: Stack, console: Console, seed
         raise
     if foreground.wait(producer) != 0:
         raise Failure("the producer could not deliver everything")
+
+
+def _compact_killed(settings: Settings) -> None:
+    try:
+        jobs.compact(settings, ["--end-at", "staged"])
+    except Failure:
+        return
+    raise Failure("the compaction was to be killed, and came to its end")
 
 
 def _kill_functions(stack: Stack, console: Console) -> None:

@@ -1,0 +1,208 @@
+"""`make bench-lake`: what the table costs and saves, on objects that the pipeline's own code has written.
+
+One Spark session measures all, so no figure has the start of a JVM in it. The lake is in a directory: what S3 adds to
+each request is not measured.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import duckdb
+import psutil
+from pyiceberg.catalog.sql import SqlCatalog
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.table import Table
+
+from tributary_emr import compact, report
+from tributary_emr.catalog import Catalog
+from tributary_emr.session import open_session
+
+DAY = date(2026, 11, 20)
+
+
+class Bench:
+    """A lake, its table, and the clock."""
+
+    def __init__(self, folder: Path, writer: Path, producer: Path) -> None:
+        self.folder, self.writer, self.producer = folder, writer, producer
+        self.spark: SparkSession | None = None
+
+    def lake(self, name: str) -> Path:
+        return self.folder / name
+
+    def where(self, name: str) -> Catalog:
+        return Catalog(f"jdbc:sqlite:{self.folder}/lake.db", f"{self.folder}/table", name)
+
+    def write(self, name: str, day: date, objects: int, rows: int) -> None:
+        """Objects of events of `day`, which arrive the day after."""
+        shares = "--duplicates 0.01 --malformed 0 --late 0 --outliers 0.001 --test-events 0"
+        options = (
+            f"--sink stdout --events {objects * rows} --seed {day.toordinal()} --days 1 --first-day {day} {shares}"
+        )
+        producer = subprocess.Popen(
+            [self.producer, *options.split()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        arrival = str(day + timedelta(days=1))
+        subprocess.run(
+            [self.writer, self.lake(name), arrival, str(objects), str(rows)],
+            stdin=producer.stdout,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        producer.kill()
+        producer.wait()
+
+    def report(self, name: str, *options: str, table: bool = True) -> None:
+        where = self.where(name) if table else None
+        output = str(self.lake(name) / f"reports/{'table' if table else 'objects'}.csv")
+        report.run(self.spark, f"{self.lake(name)}/events/", output, report.arguments(list(options)), where)
+
+    def compact(self, name: str) -> compact.Run:
+        options = compact.arguments([])
+        source = f"{self.lake(name)}/events/"
+        return compact.compact(self.spark, source, self.where(name), options, now=datetime.now(UTC))
+
+
+def timed(what: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that have passed, and of the processors of Spark's JVM."""
+    started, processor = time.monotonic(), jvm_seconds()
+    with redirect_stdout(StringIO()):
+        what()
+    return time.monotonic() - started, jvm_seconds() - processor
+
+
+def jvm() -> psutil.Process:
+    return next(child for child in psutil.Process().children(recursive=True) if child.name() == "java")
+
+
+def jvm_seconds() -> float:
+    times = jvm().cpu_times()
+    return times.user + times.system
+
+
+def peak_mib() -> float:
+    status = Path(f"/proc/{jvm().pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.parquet"))
+
+
+def one_day_by_pyiceberg(bench: Bench, name: str) -> float:
+    """Seconds for the percentile of a day and type, by PyIceberg and DuckDB."""
+    started = time.monotonic()
+    catalog = SqlCatalog("lake", uri=f"sqlite:///{bench.folder}/lake.db", warehouse=f"{bench.folder}/table")
+    where = f"event_time >= '{DAY}T00:00:00+00:00' and event_time < '{DAY + timedelta(days=1)}T00:00:00+00:00'"
+    table = catalog.load_table((name, "events"))
+    rows = table.scan(f"{where} and device_type = 'camera'", selected_fields=("event_duration",)).to_arrow()
+    result = duckdb.from_arrow(rows).aggregate("quantile_cont(event_duration, 0.95), count(*)").fetchone()
+    assert result is not None
+    assert result[1] > 0, "the day has such events"
+    return time.monotonic() - started
+
+
+def full(bench: Bench, objects: int, rows: int) -> dict[str, float]:
+    """A lake of so many objects, before and after its compaction; then one more day of a thirtieth of them."""
+    bench.write("full", DAY, objects, rows)
+    found: dict[str, float] = {}
+    # The first report warms the JVM up, and counts for nothing.
+    bench.write("warm", DAY, 20, rows)
+    timed(lambda: (bench.report("warm", table=False), bench.compact("warm"), bench.report("warm")))
+    found["objects"], _ = timed(lambda: bench.report("full", table=False))
+    runs: list[compact.Run] = []
+    found["compact"], processor = timed(lambda: runs.append(bench.compact("full")))
+    found["events_per_processor_second"] = runs[0].account.read / processor
+    found["peak_mib"] = peak_mib()
+    found["table"], _ = timed(lambda: bench.report("full"))
+    found["bytes"] = size(bench.folder / "table/full") / size(bench.lake("full") / "events")
+    found["pyiceberg"] = one_day_by_pyiceberg(bench, "full")
+    bench.write("full", DAY + timedelta(days=1), max(20, objects // 30), rows)
+    bench.compact("full")
+    found["one_day"], _ = timed(lambda: bench.report("full"))
+    found["objects_again"], _ = timed(lambda: bench.report("full", table=False))
+    alike = [(bench.lake("full") / f"reports/{name}.csv").read_text() for name in ("table", "objects")]
+    found["alike"] = float(same_report(*alike))
+    return found
+
+
+def same_report(one: str, other: str) -> bool:
+    """Whether two reports are alike up to the rounding of sums."""
+    rows = []
+    for text in (one, other):
+        lines = [line.split(",") for line in text.splitlines()[1:]]
+        rows.append([(*line[:4], *(f"{float(cell):.9g}" for cell in line[4:] if cell)) for line in lines])
+    return rows[0] == rows[1]
+
+
+def night(bench: Bench, days: int, objects: int, rows: int) -> float:
+    """Seconds of a night, compaction and report, for one new day after so many days of history."""
+    name = f"history_{days}"
+    for number in range(days):
+        bench.write(name, DAY - timedelta(days=days - number), 1, 5000)
+    bench.compact(name)
+    timed(lambda: bench.report(name))
+    bench.write(name, DAY, objects, rows)
+    return timed(lambda: (bench.compact(name), bench.report(name)))[0]
+
+
+def show(found: dict[str, float], nights: dict[int, float], objects: int, rows: int, console: Console) -> None:
+    """The table of ratios."""
+    table = Table(title=f"{objects:,} objects of {rows} rows, in a directory", title_justify="left")
+    for column in ("what", "seconds", "ratio", "must"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    table.add_row("full report over the objects", f"{found['objects']:.1f}", "", "")
+    before = found["objects"] / found["table"]
+    table.add_row("full report over the table", f"{found['table']:.1f}", f"{before:.1f} times faster", "≥ 8")
+    again = found["objects_again"] / found["one_day"]
+    table.add_row("report after one more day", f"{found['one_day']:.1f}", f"{again:.1f} times faster", "≥ 40")
+    few, many = sorted(nights)
+    table.add_row(f"a night after {few} days", f"{nights[few]:.1f}", "", "")
+    ratio = nights[many] / nights[few]
+    table.add_row(f"a night after {many} days", f"{nights[many]:.1f}", f"{ratio:.2f} times", "0.8 to 1.2")
+    table.add_row("the table's bytes", "", f"{found['bytes']:.2f} of the objects'", "≤ 0.7")
+    table.add_row("p95 of a day and type, PyIceberg and DuckDB", f"{found['pyiceberg']:.2f}", "", "")
+    speed = f"{found['events_per_processor_second']:,.0f} events/s/core"
+    table.add_row("compaction", f"{found['compact']:.1f}", speed, "")
+    table.add_row("peak memory of Spark", "", f"{found['peak_mib']:,.0f} MiB", "")
+    console.print(table)
+
+
+def main() -> int:
+    """Exit status 1 when the reports differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--writer", type=Path, required=True, help="the example lake_objects, built")
+    parser.add_argument("--producer", type=Path, required=True)
+    parser.add_argument("--objects", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--days", type=int, nargs=2, default=(30, 300), help="of history, for the nights")
+    options = parser.parse_args()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir(parents=True)
+    bench = Bench(options.folder, options.writer, options.producer)
+    bench.spark = open_session("bench-lake", os.environ, uris=[], catalog=bench.where("full"))
+    found = full(bench, options.objects, options.rows)
+    nights = {days: night(bench, days, max(20, options.objects // 30), options.rows) for days in options.days}
+    show(found, nights, options.objects, options.rows, Console(width=120))
+    (options.folder / "found.json").write_text(json.dumps({**found, "nights": nights}, indent=2), encoding="utf-8")
+    bench.spark.stop()
+    if not found["alike"]:
+        print("bench-lake: the reports of table and objects differ", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""What the jobs ask of AWS beside reading and writing: tags of objects, and metrics. By the AWS SDK for Java that is on
+Spark's class path, here and on EMR: EMR has no package of Python's for it that one could count on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.sql import SparkSession
+
+from tributary_emr.lake import LakeError, first_line, place_of
+from tributary_emr.loaded import Named
+
+#: The tag of an object that the table holds. The bucket's lifecycle expires objects that carry it, and no other.
+TAG = ("tributary", "in-table")
+NAMESPACE = "Tributary"
+_CONCURRENT_REQUESTS = 16
+
+
+def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
+    """Tags these objects of `events/` and their rollups; gives back those of which both have the tag.
+
+    A rollup may be missing: a later delivery makes it. On a file system nothing is tagged. Raises `LakeError`.
+    """
+    on_s3 = [found for found in objects if place_of(found.stored.uri)[0] in ("s3", "s3a")]
+    if not on_s3:
+        return []
+    sdk = spark._jvm.software.amazon.awssdk
+    model = sdk.services.s3.model
+    client = _client(spark, sdk.services.s3.S3Client.builder().forcePathStyle(_is_local(spark)))
+    tags = spark._jvm.java.util.ArrayList()
+    tags.add(model.Tag.builder().key(TAG[0]).value(TAG[1]).build())
+    tagging = model.Tagging.builder().tagSet(tags).build()
+
+    def tag(found: Named) -> bool:
+        _, bucket, path = place_of(found.stored.uri)
+        key = path.lstrip("/")
+        for name in (key, key.replace("events/", "rollups/", 1)):
+            request = model.PutObjectTaggingRequest.builder().bucket(bucket).key(name).tagging(tagging).build()
+            try:
+                client.putObjectTagging(request)
+            except Py4JJavaError as error:
+                if error.java_exception.getClass().getSimpleName() == "NoSuchKeyException":
+                    return False
+                raise LakeError(f"{name}: cannot be tagged: {first_line(error)}") from error
+        return True
+
+    try:
+        with ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
+            return [found for found, done in zip(on_s3, pool.map(tag, on_s3)) if done]
+    finally:
+        client.close()
+
+
+def publish(spark: SparkSession, metrics: Mapping[str, tuple[float, str]], dimensions: Mapping[str, str]) -> None:
+    """Publishes metrics, each a value and its unit. What fails is a warning: no run fails for it."""
+    try:
+        sdk = spark._jvm.software.amazon.awssdk
+        model = sdk.services.cloudwatch.model
+        client = _client(spark, sdk.services.cloudwatch.CloudWatchClient.builder())
+        named = spark._jvm.java.util.ArrayList()
+        for name, value in dimensions.items():
+            named.add(model.Dimension.builder().name(name).value(value).build())
+        data = spark._jvm.java.util.ArrayList()
+        for name, (value, unit) in metrics.items():
+            datum = model.MetricDatum.builder().metricName(name).value(float(value)).unit(unit).dimensions(named)
+            data.add(datum.build())
+        try:
+            client.putMetricData(model.PutMetricDataRequest.builder().namespace(NAMESPACE).metricData(data).build())
+        finally:
+            client.close()
+    except Py4JJavaError as error:
+        print(f"compact: warning: metrics were not published: {first_line(error)}", file=sys.stderr)
+    except (Py4JError, TypeError) as error:
+        # A class that is not there shows as a package, which cannot be called.
+        print(f"compact: warning: metrics were not published: {type(error).__name__}", file=sys.stderr)
+
+
+def _client(spark: SparkSession, builder):
+    jvm = spark._jvm
+    if region := _setting(spark, "client.region"):
+        builder = builder.region(jvm.software.amazon.awssdk.regions.Region.of(region))
+    if endpoint := _setting(spark, "s3.endpoint"):
+        builder = builder.endpointOverride(jvm.java.net.URI.create(endpoint))
+    http = jvm.software.amazon.awssdk.http.apache.ApacheHttpClient.builder()
+    return builder.httpClientBuilder(http).build()
+
+
+def _is_local(spark: SparkSession) -> bool:
+    return _setting(spark, "s3.endpoint") is not None
+
+
+def _setting(spark: SparkSession, name: str) -> str | None:
+    # As `catalog` has set them: one place says where AWS is.
+    return spark.conf.get(f"spark.sql.catalog.lake.{name}", None)

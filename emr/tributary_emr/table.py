@@ -1,0 +1,282 @@
+"""The table: an Iceberg table of distinct events, and how a load is committed to it.
+
+A commit publishes a branch: rows are written to a branch that begins at the snapshot that the load has read, and then
+one change of the table's metadata moves `main` to the branch and records what is loaded. The change is refused if
+`main` has moved since. So of two loads at once one wins, and the other one starts over; a load that is killed leaves a
+branch that nobody reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField
+
+from tributary_emr import schema
+from tributary_emr.catalog import Catalog
+from tributary_emr.lake import LakeError, first_line
+from tributary_emr.loaded import Loaded
+
+MAIN = "main"
+#: Property of the table: `Loaded.to_text` of the objects whose rows it holds.
+LOADED = "tributary.loaded"
+#: Property of the table: the same of those objects that carry the tag by which they may expire.
+TAGGED = "tributary.tagged"
+#: How branches of loads begin; then comes the time at which they were made, in seconds since the Unix epoch.
+BRANCH = "load_"
+
+_PARTITION = re.compile(r"event_time_day=(\d{4}-\d\d-\d\d)")
+_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.target-file-size-bytes": str(256 << 20),
+    # Within a file rows are sorted by device type: a reader of one type reads a row group or two.
+    "write.parquet.row-group-size-bytes": str(16 << 20),
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+}
+
+
+class Conflict(Exception):
+    """Somebody else has committed to the table since it was read."""
+
+
+class Table:
+    """The table at one state of its metadata."""
+
+    def __init__(self, spark: SparkSession, catalog: Catalog, java) -> None:
+        self.spark = spark
+        self.catalog = catalog
+        self._java = java
+
+    @classmethod
+    def open(cls, spark: SparkSession, catalog: Catalog) -> Table | None:
+        """The table as it is now; `None` if there is none yet. Raises `LakeError` when the catalog does not answer."""
+        spark3 = spark._jvm.org.apache.iceberg.spark.Spark3Util
+        try:
+            return cls(spark, catalog, spark3.loadIcebergTable(spark._jsparkSession, catalog.table))
+        except (Py4JJavaError, PySparkException) as error:
+            text = str(error)
+            if "NoSuchTable" in text or "TABLE_OR_VIEW_NOT_FOUND" in text or "NoSuchNamespace" in text:
+                return None
+            raise LakeError(f"the table {catalog}: cannot be opened: {reason(error)}") from error
+
+    @classmethod
+    def create(cls, spark: SparkSession, catalog: Catalog) -> Table:
+        """The table, made if there is none, with every column of `schema.EVENTS`.
+
+        Columns that somebody has added stay. Raises `LakeError` when somebody has dropped one of ours, or changed its
+        type.
+        """
+        table = cls.open(spark, catalog)
+        if table is None:
+            columns = ", ".join(_column(field) for field in schema.EVENTS)
+            properties = ", ".join(f"'{key}'='{value}'" for key, value in _PROPERTIES.items())
+            try:
+                spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {catalog.table.rpartition('.')[0]}")
+                spark.sql(
+                    f"CREATE TABLE IF NOT EXISTS {catalog.table} ({columns}) USING iceberg"
+                    f" PARTITIONED BY (days(event_time)) TBLPROPERTIES ({properties})"
+                )
+                # A day is a task, and Spark splits a large one. By range rows would be computed twice, for a sample.
+                order = "WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY device_type, event_time"
+                spark.sql(f"ALTER TABLE {catalog.table} {order}")
+            except (Py4JJavaError, PySparkException) as error:
+                raise LakeError(f"the table {catalog}: cannot be made: {reason(error)}") from error
+            table = cls.open(spark, catalog)
+            assert table is not None, "it was just made"
+        table._complete_columns()
+        if table.snapshot_id is None:
+            # A branch begins at a snapshot.
+            table._java.newFastAppend().commit()
+        return table.refreshed()
+
+    def refreshed(self) -> Table:
+        """The table at its newest state."""
+        self._java.refresh()
+        return self
+
+    @property
+    def snapshot_id(self) -> int | None:
+        """What `main` is at."""
+        snapshot = self._java.currentSnapshot()
+        return None if snapshot is None else snapshot.snapshotId()
+
+    @property
+    def uuid(self) -> str:
+        return self._java.uuid().toString()
+
+    @property
+    def row_count(self) -> int:
+        snapshot = self._java.currentSnapshot()
+        return 0 if snapshot is None else int(snapshot.summary().get("total-records") or 0)
+
+    def property(self, name: str) -> str | None:
+        return self._java.properties().get(name)
+
+    def loaded(self) -> Loaded:
+        """The objects whose rows it holds. Raises `LakeError`."""
+        return Loaded.of_text(self.property(LOADED))
+
+    def rows(self) -> DataFrame:
+        """Its rows at this state, whatever is committed meanwhile, in the columns of `schema.EVENTS`."""
+        if self.snapshot_id is None:
+            return self.spark.createDataFrame([], schema.EVENTS)
+        read = self.spark.read.option("snapshot-id", str(self.snapshot_id)).table(self.catalog.table)
+        there = set(read.columns)
+        # A reader that is older or newer than the table.
+        return read.select(
+            *(
+                F.col(field.name) if field.name in there else F.lit(None).cast(field.dataType).alias(field.name)
+                for field in schema.EVENTS
+            )
+        )
+
+    def stage(self, branch: str, snapshot_id: int) -> None:
+        """Begins a branch at the snapshot, whatever has been committed since."""
+        self._java.manageSnapshots().createBranch(branch, snapshot_id).commit()
+
+    def append(self, branch: str, rows: DataFrame, summary: Mapping[str, str]) -> None:
+        """Adds `rows`, in the columns of `schema.EVENTS`, to the branch, and `summary` to its snapshot's summary."""
+        name = f"{self.catalog.table}.branch_{branch}"
+        ours = set(schema.EVENTS.fieldNames())
+        theirs = [field for field in self.spark.table(self.catalog.table).schema if field.name not in ours]
+        columns = [F.lit(None).cast(field.dataType).alias(field.name) for field in theirs]
+        writer = rows.select(*schema.EVENTS.fieldNames(), *columns).writeTo(name)
+        for key, value in summary.items():
+            writer = writer.option(f"snapshot-property.tributary.{key}", value)
+        writer.append()
+
+    def delete(self, branch: str, keys: DataFrame) -> None:
+        """Takes the rows with the `event_id` and `event_time` of `keys` from the branch."""
+        view = f"{branch}_keys"
+        keys.createOrReplaceTempView(view)
+        try:
+            first, last = keys.agg(*(F.unix_micros(of("event_time")) for of in (F.min, F.max))).first()
+            # Not DELETE … WHERE EXISTS: Spark 3.5 fails on a subquery by two columns there.
+            self.spark.sql(
+                f"MERGE INTO {self.catalog.table}.branch_{branch} AS t USING {view} AS k"
+                " ON t.event_id = k.event_id AND t.event_time = k.event_time"
+                f" AND t.event_time >= timestamp_micros({first}) AND t.event_time <= timestamp_micros({last})"
+                " WHEN MATCHED THEN DELETE"
+            )
+        finally:
+            self.spark.catalog.dropTempView(view)
+
+    def publish(self, branch: str, loaded: Loaded) -> None:
+        """Makes the branch the table and `loaded` what is loaded, in one change; raises `Conflict` or `LakeError`."""
+        head = None
+        try:
+            self._java.refresh()
+            head = self._java.snapshot(branch).snapshotId()
+            change = self._java.newTransaction()
+            change.manageSnapshots().fastForwardBranch(MAIN, branch).removeBranch(branch).commit()
+            change.updateProperties().set(LOADED, loaded.to_text()).commit()
+            change.commitTransaction()
+        except (Py4JJavaError, PySparkException) as error:
+            if self._is_published(error, head):
+                return
+            if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
+                raise Conflict(reason(error)) from error
+            raise LakeError(f"the table {self.catalog}: the commit failed: {reason(error)}") from error
+
+    def set_property(self, name: str, value: str) -> None:
+        """Changes a property of the table that a later run may as well change again."""
+        try:
+            self._java.updateProperties().set(name, value).commit()
+        except (Py4JJavaError, PySparkException) as error:
+            raise LakeError(f"the table {self.catalog}: cannot be changed: {reason(error)}") from error
+
+    def changed_days(self, since: int) -> set[int] | None:
+        """The days (since the Unix epoch) whose rows changed after the snapshot `since`; `None`: nobody knows."""
+        util = self.spark._jvm.org.apache.iceberg.util.SnapshotUtil
+        now = self.snapshot_id
+        if now is None or self._java.snapshot(since) is None or not util.isAncestorOf(self._java, now, since):
+            return None
+        days: set[int] = set()
+        for snapshot in _each(util.ancestorsBetween(self._java, now, since)):
+            # The same rows in other files.
+            if snapshot.operation() == "replace":
+                continue
+            for path in self._partitions(snapshot):
+                match = _PARTITION.fullmatch(path)
+                if match is None:
+                    return None
+                days.add((date.fromisoformat(match[1]) - date(1970, 1, 1)).days)
+        return days
+
+    def branches(self) -> list[str]:
+        """The branches that loads have left, this one's own among them."""
+        return [name for name in _each(self._java.refs().keySet()) if name.startswith(BRANCH)]
+
+    def drop_branch(self, branch: str) -> None:
+        self._java.manageSnapshots().removeBranch(branch).commit()
+
+    def snapshots(self) -> list[int]:
+        """When each snapshot was made, in milliseconds since the Unix epoch."""
+        return [snapshot.timestampMillis() for snapshot in _each(self._java.snapshots())]
+
+    def call(self, procedure: str, **arguments: str) -> dict[str, object]:
+        """Runs a procedure of Iceberg's; `arguments` are SQL. Gives back its counts."""
+        named = ", ".join(f"{name} => {value}" for name, value in arguments.items())
+        table = self.catalog.table.partition(".")[2]
+        statement = f"CALL {self.catalog.table.partition('.')[0]}.system.{procedure}(table => '{table}', {named})"
+        try:
+            rows = self.spark.sql(statement).collect()
+        except (Py4JJavaError, PySparkException) as error:
+            raise LakeError(f"the table {self.catalog}: {procedure} failed: {reason(error)}") from error
+        return {"rows": len(rows), **(rows[0].asDict() if rows else {})}
+
+    def _partitions(self, snapshot) -> Iterator[str]:
+        io, specs = self._java.io(), self._java.specs()
+        for files in (snapshot.addedDataFiles(io), snapshot.removedDataFiles(io)):
+            for file in _each(files):
+                yield specs.get(file.specId()).partitionToPath(file.partition())
+
+    def _is_published(self, error: Exception, head: int | None) -> bool:
+        """Whether a commit whose answer was lost has taken place."""
+        if head is None or "CommitStateUnknown" not in str(error):
+            return False
+        self._java.refresh()
+        util = self.spark._jvm.org.apache.iceberg.util.SnapshotUtil
+        return self.snapshot_id is not None and util.isAncestorOf(self._java, self.snapshot_id, head)
+
+    def _complete_columns(self) -> None:
+        there = {field.name: field for field in self.spark.table(self.catalog.table).schema}
+        for field in schema.EVENTS:
+            actual = there.get(field.name)
+            if actual is not None and actual.dataType != field.dataType:
+                type_names = f"{actual.dataType.simpleString()}; expected {field.dataType.simpleString()}"
+                raise LakeError(f"the table {self.catalog}: column {field.name} is {type_names}: somebody altered it")
+            if actual is None:
+                if any(old.findField(field.name) is not None for old in _each(self._java.schemas().values())):
+                    raise LakeError(f"the table {self.catalog}: column {field.name} is gone: somebody altered it")
+                # Rows that are there have no value for it.
+                self.spark.sql(
+                    f"ALTER TABLE {self.catalog.table} ADD COLUMN {field.name} {field.dataType.simpleString()}"
+                )
+                self._java.refresh()
+
+
+def reason(error: Exception) -> str:
+    """What Java says, in one line."""
+    if isinstance(error, Py4JJavaError):
+        return first_line(error)
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _each(iterable) -> Iterator:
+    """The elements of a Java Iterable."""
+    iterator = iterable.iterator()
+    while iterator.hasNext():
+        yield iterator.next()
+
+
+def _column(field: StructField) -> str:
+    return f"{field.name} {field.dataType.simpleString()}" + ("" if field.nullable else " NOT NULL")

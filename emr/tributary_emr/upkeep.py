@@ -1,0 +1,81 @@
+"""The table's upkeep: files of a day are put together, old snapshots expire, files that nothing refers to go."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timedelta
+
+from tributary_emr.table import BRANCH, Table
+
+#: Property of the table: when files that nothing refers to were last looked for, in seconds since the Unix epoch.
+ORPHANS = "tributary.orphans-removed"
+_ORPHANS_EVERY = timedelta(days=7)
+#: A branch of a load lives as long as the load: one that is older was left by a run that was killed.
+_BRANCH_LIFE = timedelta(days=1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The knobs of the upkeep."""
+    group = parser.add_argument_group("upkeep")
+    group.add_argument(
+        "--small-files",
+        type=int,
+        default=5,
+        metavar="N",
+        help="rewrite a day that has so many small files (default: %(default)s; 0: never)",
+    )
+    group.add_argument(
+        "--snapshot-days",
+        type=int,
+        default=7,
+        metavar="N",
+        help="keep snapshots of so many days, and the last 10 (default: %(default)s; 0: all)",
+    )
+    group.add_argument(
+        "--orphan-days",
+        type=int,
+        default=3,
+        metavar="N",
+        help="once a week, delete files of the warehouse that are older and that nothing refers to "
+        "(default: %(default)s; 0: never)",
+    )
+
+
+def keep_up(table: Table, options: argparse.Namespace, *, now: datetime) -> list[str]:
+    """Does what is due, and says what it did. Readers see the same rows all the while; raises `LakeError`."""
+    table = table.refreshed()
+    if table.snapshot_id is None:
+        return []
+    done = []
+    for branch in table.branches():
+        made = branch[len(BRANCH) :].partition("_")[0]
+        if made.isdecimal() and int(made) < (now - _BRANCH_LIFE).timestamp():
+            table.drop_branch(branch)
+            done.append(f"dropped {branch}, which a killed run had left")
+    if options.small_files:
+        # Iceberg counts a file as small below three quarters of the table's file size, and takes each day by itself.
+        rewritten = table.call(
+            "rewrite_data_files", strategy="'sort'", options=f"map('min-input-files', '{options.small_files}')"
+        )
+        if rewritten["rewritten_data_files_count"]:
+            done.append(
+                f"rewrote {rewritten['rewritten_data_files_count']:,} files as {rewritten['added_data_files_count']:,}"
+            )
+    if options.snapshot_days:
+        until = now - timedelta(days=options.snapshot_days)
+        made = table.snapshots()
+        if len(made) > 10 and min(made) < until.timestamp() * 1000:
+            expired = table.call("expire_snapshots", older_than=_literal(until), retain_last="10")
+            done.append(f"expired snapshots; deleted {expired['deleted_data_files_count']:,} data files")
+    last = table.property(ORPHANS)
+    if options.orphan_days and (last is None or int(last) <= (now - _ORPHANS_EVERY).timestamp()):
+        if last is not None:
+            found = table.call("remove_orphan_files", older_than=_literal(now - timedelta(days=options.orphan_days)))
+            if found["rows"]:
+                done.append(f"deleted {found['rows']:,} files that nothing refers to")
+        table.set_property(ORPHANS, str(int(now.timestamp())))
+    return done
+
+
+def _literal(time: datetime) -> str:
+    return f"timestamp_millis({int(time.timestamp() * 1000)})"
