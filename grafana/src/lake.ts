@@ -1,8 +1,8 @@
-/** The dashboard of what lies in the lake: objects, quarantine, reports. */
+/** The dashboard of what lies in the lake: objects, table, quarantine, reports. */
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dashboard, type Row } from "./dashboard.ts";
 import { graph, number } from "./panels.ts";
-import { math, sum } from "./queries.ts";
+import { math, statistic, sum } from "./queries.ts";
 
 const OBJECT_SIZE = [
   sum("BytesWritten", "bytes", { id: "bytes", hidden: true }),
@@ -92,6 +92,27 @@ const OBJECTS: Row = {
   ],
 };
 
+const TABLE: Row = {
+  title: "Table",
+  panels: [
+    graph({
+      title: "Rows of the table",
+      description: "Rows of the table at the end of each run of compact.",
+      unit: "short",
+      width: 12,
+      queries: [statistic("TableRows", "Maximum", "rows")],
+    }),
+    graph({
+      title: "Oldest object that is not loaded",
+      description: "How long ago it was written, at the end of each run of compact; 0 when all are loaded.",
+      unit: "ms",
+      width: 12,
+      alarms: ["TableBehind"],
+      queries: [statistic("TableLag", "Maximum", "oldest")],
+    }),
+  ],
+};
+
 const QUARANTINE_AND_REPORTS: Row = {
   title: "Quarantine and reports",
   panels: [
@@ -123,8 +144,8 @@ export function lake(): Dashboard {
   return dashboard(
     "tributary-lake",
     "Tributary: lake",
-    "What lands in the lake, what lands in quarantine, and the reports made of it.",
+    "What lands in the lake and in its table, what lands in quarantine, and the reports made of it.",
     ["datasource", "stream", "machine", "runbook"],
-    [GLANCE, OBJECTS, QUARANTINE_AND_REPORTS],
+    [GLANCE, OBJECTS, TABLE, QUARANTINE_AND_REPORTS],
   );
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 
 /** Who publishes a metric; `aws_only` ones have no data on the local stack. */
-export type Publisher = "function" | "producer" | "aws" | "aws_only";
+export type Publisher = "function" | "producer" | "job" | "aws" | "aws_only";
 
 /** What is known of a metric; `functions/events/src/metrics.rs` explains the fields. */
 export interface Metric {

@@ -42,6 +42,8 @@ pub enum Publisher {
     Function,
     /// The producer, with `--metrics`.
     Producer,
+    /// The Spark job `compact`, with `--metrics`.
+    Job,
     /// AWS; on the local stack the event source or the orchestrator in its place.
     Aws,
     /// AWS, and nobody on the local stack.
@@ -119,6 +121,8 @@ metrics! {
     EventsProduced: NAMESPACE, "EventsProduced", Count, STREAM, Producer, "records acknowledged by the stream";
     PutRetries: NAMESPACE, "PutRetries", Count, STREAM, Producer, "records that had to be put again";
     PutFailures: NAMESPACE, "PutFailures", Count, STREAM, Producer, "records that could not be put in the time given";
+    TableRows: NAMESPACE, "TableRows", Count, STREAM, Job, "rows of the table at the end of a run of compact";
+    TableLag: NAMESPACE, "TableLag", Milliseconds, STREAM, Job, "how long ago the oldest object was written that a run of compact has not loaded; 0 when all are";
     Invocations: LAMBDA, "Invocations", Count, FUNCTION_NAME, Aws, "invocations of the function";
     Errors: LAMBDA, "Errors", Count, FUNCTION_NAME, Aws, "invocations that ended in an error, a crash or a time-out";
     Duration: LAMBDA, "Duration", Milliseconds, FUNCTION_NAME, Aws, "time that the function spends on an invocation";

@@ -48,6 +48,7 @@ fn publisher(publisher: Publisher) -> &'static str {
     match publisher {
         Publisher::Function => "function",
         Publisher::Producer => "producer, with `--metrics`",
+        Publisher::Job => "job `compact`, with `--metrics`",
         Publisher::Aws => "AWS; locally the event source or the orchestrator",
         Publisher::AwsOnly => "AWS only",
     }
