@@ -11,6 +11,8 @@
 #   TRIBUTARY_ON_FAILURE_QUEUE  default tributary-on-failure
 #   TRIBUTARY_KMS_KEY           a KMS key (id, ARN or alias) for bucket and stream; default: SSE-S3 and Kinesis' own key
 #   TRIBUTARY_QUARANTINE_DAYS   default 90; quarantined records are deleted after so many days
+#   TRIBUTARY_EXPIRE_DAYS       default 30; what the table holds is deleted under events/ and rollups/ after so many days
+#   TRIBUTARY_JOB_ROLE          ARN of the only role that may tag such objects, and write under table/; default: anybody's
 #
 # The bucket gets the rules that the CDK gives it, from cdk/lib/lake-bucket. Versioning stays off: every object is created
 # once and never overwritten, so there are no versions to keep.
@@ -26,6 +28,7 @@ retention=${TRIBUTARY_RETENTION_HOURS:-24}
 queue=${TRIBUTARY_ON_FAILURE_QUEUE:-tributary-on-failure}
 key=${TRIBUTARY_KMS_KEY:-}
 quarantine_days=${TRIBUTARY_QUARANTINE_DAYS:-90}
+expire_days=${TRIBUTARY_EXPIRE_DAYS:-30}
 
 positive() { # name, value
     if ! [[ $2 =~ ^[1-9][0-9]{0,5}$ ]]; then
@@ -36,6 +39,14 @@ positive() { # name, value
 positive TRIBUTARY_SHARDS "$shards"
 positive TRIBUTARY_RETENTION_HOURS "$retention"
 positive TRIBUTARY_QUARANTINE_DAYS "$quarantine_days"
+positive TRIBUTARY_EXPIRE_DAYS "$expire_days"
+horizon=${TRIBUTARY_HORIZON_MINUTES:-15}
+least_days=$(((retention * 60 + horizon + 1439) / 1440))
+if [ "$expire_days" -lt "$least_days" ]; then
+    echo "provision: TRIBUTARY_EXPIRE_DAYS is '$expire_days'; it must be at least $least_days: a redelivery needs the ids of" \
+        "$retention h of retention and $horizon min of horizon" >&2
+    exit 1
+fi
 
 aws=aws
 [ ! -x .local/venv/stack/bin/aws ] || aws=.local/venv/stack/bin/aws
@@ -59,6 +70,7 @@ create() { # pattern of that answer, call
 
 rules() { # partition, file of cdk/lib/lake-bucket: its text, about this bucket
     sed -e "s|\${bucket}|$bucket|g" -e "s|\${partition}|$1|g" -e "s|\"\${quarantineDays}\"|$quarantine_days|g" \
+        -e "s|\"\${expireDays}\"|$expire_days|g" -e "s|\${jobRole}|${TRIBUTARY_JOB_ROLE:-arn:$1:*:*:*:*}|g" \
         "cdk/lib/lake-bucket/$2"
 }
 

@@ -10,7 +10,7 @@ import { CfnDatabase, CfnTable } from "aws-cdk-lib/aws-glue";
 import type { IBucket } from "aws-cdk-lib/aws-s3";
 import { Construct } from "constructs";
 
-import { PREFIX } from "./names.ts";
+import { databaseName, PREFIX } from "./names.ts";
 import type { Settings } from "./settings.ts";
 
 type Column = readonly [name: string, type: string];
@@ -51,7 +51,7 @@ export class Catalog extends Construct {
 
   constructor(scope: Construct, id: string, settings: Settings, lake: IBucket) {
     super(scope, id);
-    this.database = settings.name.replaceAll("-", "_");
+    this.database = databaseName(settings);
     const database = new CfnDatabase(this, "Database", {
       catalogId: Aws.ACCOUNT_ID,
       databaseInput: { name: this.database, description: "The lake of Tributary, for Athena" },

@@ -1,5 +1,6 @@
 /**
- * What the bucket itself holds everybody to: nothing under events/, rollups/ and quarantine/ is overwritten or deleted.
+ * What the bucket itself holds everybody to: nothing under events/, rollups/ and quarantine/ is overwritten or deleted, and
+ * the table is the job's alone.
  *
  * The statements are those of lake-bucket/policy.json, which local-stack/provision.sh gives a bucket as well.
  */
@@ -13,9 +14,9 @@ interface Policy {
 }
 
 /** A statement of the file about `bucket`. */
-function statement(bucket: IBucket, sid: string): PolicyStatement {
+function statement(bucket: IBucket, sid: string, jobRoleArn = ""): PolicyStatement {
   const text = readFileSync(new URL("lake-bucket/policy.json", import.meta.url), "utf8");
-  const about = text.replaceAll("arn:${partition}:s3:::${bucket}", () => bucket.bucketArn);
+  const about = text.replaceAll("arn:${partition}:s3:::${bucket}", () => bucket.bucketArn).replaceAll("${jobRole}", () => jobRoleArn);
   return PolicyStatement.fromJson((JSON.parse(about) as Policy).Statement.find(({ Sid }) => Sid === sid));
 }
 
@@ -38,4 +39,18 @@ export function noDeletes(bucket: IBucket, breakGlassRoleArn: string): PolicySta
   const denied = statement(bucket, "NoDeletes");
   if (breakGlassRoleArn) denied.addCondition("ArnNotEquals", { "aws:PrincipalArn": breakGlassRoleArn });
   return denied;
+}
+
+/**
+ * Lets the jobs' role alone tag what may expire, and write and delete under table/; `breakGlassRoleArn` is let through as well.
+ *
+ * A tag is a delete that waits: the bucket's lifecycle expires what carries it. The role is known by its name, because it
+ * stands in another stack; S3 does not ask whether it is there.
+ */
+export function byTheJob(bucket: IBucket, jobRoleArn: string, breakGlassRoleArn: string): PolicyStatement[] {
+  return ["TagsByTheJob", "TableByTheJob"].map((sid) => {
+    const denied = statement(bucket, sid, jobRoleArn);
+    if (breakGlassRoleArn) denied.addCondition("ArnNotEquals", { "aws:PrincipalArn": [jobRoleArn, breakGlassRoleArn] });
+    return denied;
+  });
 }

@@ -12,6 +12,19 @@ export const topicName = ({ name }: Settings): string => `${name}-alarms`;
 /** The state machine of the nightly run. */
 export const nightlyName = ({ name }: Settings): string => `${name}-nightly`;
 
+/** The role of the Spark jobs. Roles are one space for all regions of an account. */
+export const jobRoleName = ({ name }: Settings): string => `${name}-job-${Aws.REGION}`;
+
+/** Glue's database of Athena's tables. */
+export const databaseName = ({ name }: Settings): string => name.replaceAll("-", "_");
+
+/** Glue's database of the Iceberg table, whose name is emr/tributary_emr/catalog.py's. */
+export const tableDatabaseName = (settings: Settings): string => `${databaseName(settings)}_history`;
+export const TABLE = "events";
+
+/** The tag of what the table holds (emr/tributary_emr/aws.py): what has it may expire. */
+export const IN_TABLE = { tributary: "in-table" };
+
 /** Athena's workgroup. */
 export const workgroupName = ({ name }: Settings): string => name;
 
@@ -20,12 +33,13 @@ export const PREFIX = {
   events: "events/",
   rollups: "rollups/",
   quarantine: "quarantine/",
+  table: "table/",
   reports: "reports/",
   /** Of the artifacts bucket. */
   submitted: "emr/",
 };
 
-/** What the function calls its metrics (functions/events/src/metrics.rs). */
+/** The namespace of the metrics (functions/events/src/metrics.rs). */
 export const METRIC_NAMESPACE = "Tributary";
 
 /** The stream. Object keys begin with its name, so it never changes for a lake. */

@@ -37,11 +37,18 @@ export const KNOBS = {
   quarantineDays: integer(90, 1, 3650, "days until quarantined records are deleted"),
   onFailureDays: integer(90, 1, 3650, "days until batches that were given up are deleted"),
   resultDays: integer(7, 1, 3650, "days until what Athena has answered is deleted"),
+  expireDays: integer(
+    30,
+    1,
+    3650,
+    "days until what the table holds is deleted under `events/` and `rollups/`; not under `retentionHours` and `horizonMinutes` together; 0 is never",
+    [0],
+  ),
   breakGlassRoleArn: text(
     "",
     /^$|^arn:[a-z-]+:iam::\d{12}:role\/.+/,
     "empty, or the ARN of a role",
-    "the one role that may delete under `events/` and `rollups/`",
+    "the one role that may delete under `events/` and `rollups/`, and besides the jobs under `table/`",
   ),
   stream: flag(true, "whether there is a Kinesis stream with its function; false leaves the Kafka topic alone"),
   shards: integer(4, 0, 10_000, "shards of the stream; 0 is on-demand"),
@@ -96,7 +103,7 @@ export const KNOBS = {
     meaning: "a second function, `ingest-redpanda`, on a Kafka or Redpanda topic; none by default",
     read: readKafka,
   } satisfies Knob<KafkaSettings | undefined> as Knob<KafkaSettings | undefined>,
-  query: flag(true, "whether there are tables and a daily report; its knobs follow"),
+  query: flag(true, "whether there are tables and nightly jobs; their knobs follow"),
   reportRelease: text(
     "emr-7.13.0",
     /^emr-7\.\d+\.\d+$/,
@@ -107,9 +114,13 @@ export const KNOBS = {
     "--conf spark.sql.optimizer.windowGroupLimitThreshold=-1",
     /^$|^--/,
     "empty, or parameters of spark-submit",
-    "further parameters of spark-submit; emr/README.md has those that suit a lake of some size",
+    "further parameters of spark-submit, for every job; they replace those of `sparkSize`",
   ),
-  reportSchedule: text("cron(0 3 * * ? *)", /^(cron|rate)\(.+\)$/, "cron(…) or rate(…)", "when the report is made"),
+  sparkSize: choice(
+    ["1GB", "100GB", "10TB"],
+    "size of `events/`, by which Spark is set: emr/README.md; the limits below have to allow for it",
+  ),
+  reportSchedule: text("cron(0 3 * * ? *)", /^(cron|rate)\(.+\)$/, "cron(…) or rate(…)", "when the nightly jobs run"),
   reportTimezone: text(
     "UTC",
     /^[A-Za-z_]+(\/[A-Za-z_+-]+)*$/,
@@ -117,7 +128,18 @@ export const KNOBS = {
     "time zone of `reportSchedule`",
   ),
   reportEnabled: flag(true, "whether the schedule starts anything"),
-  reportTimeoutMinutes: integer(60, 5, 1440, "after which a report run is cancelled"),
+  reportTimeoutMinutes: integer(60, 5, 1440, "after which a run of a job is cancelled"),
+  compactOnUnreadable: choice(
+    ["stop", "skip"],
+    "an object that the table cannot load: stop fails the night, skip leaves it out, and TableBehind tells",
+  ),
+  validateWeekday: integer(
+    0,
+    0,
+    6,
+    "weekday, by UTC, of the night that compares table and objects; 0 is Sunday, -1 never",
+    [-1],
+  ),
   reportMaximumVcpu: integer(16, 4, 4000, "limit of the Spark application, all runs together"),
   reportMaximumMemoryGb: integer(64, 16, 30_000, "the same for memory"),
   reportMaximumDiskGb: integer(200, 40, 200_000, "the same for local disk"),
@@ -208,12 +230,24 @@ function valueOf(name: string, knob: Knob<unknown>, given: unknown): unknown {
   return value;
 }
 
-function checkTogether({ maximumRecordAgeSeconds: age, retentionHours, kmsKey, stream, kafka }: Settings): void {
+/** How long after its arrival a record can still be committed, in whole hours. */
+export const reachHours = ({ retentionHours, horizonMinutes }: Settings): number =>
+  retentionHours + Math.ceil(horizonMinutes / 60);
+
+function checkTogether(settings: Settings): void {
+  const { maximumRecordAgeSeconds: age, retentionHours, kmsKey, stream, kafka, expireDays } = settings;
   if (!stream && !kafka) throw new SettingsError("stream is false, must be true unless there is a kafka to read from");
   if (age >= retentionHours * 3600) {
     throw new SettingsError(
       `maximumRecordAgeSeconds is ${String(age)}, must be below retentionHours (${String(retentionHours)} h): ` +
         "records that the stream has lost cannot be given up",
+    );
+  }
+  const leastDays = Math.ceil(reachHours(settings) / 24);
+  if (expireDays !== 0 && expireDays < leastDays) {
+    throw new SettingsError(
+      `expireDays is ${String(expireDays)}, must be at least ${String(leastDays)} (retentionHours and horizonMinutes): ` +
+        "ids that a redelivery needs would be gone",
     );
   }
   if (kmsKey.startsWith("arn:") && !/^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/[\w-]+$/.test(kmsKey)) {

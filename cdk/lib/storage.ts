@@ -1,12 +1,21 @@
-/** What holds data: the lake, the artifacts, the batches that were given up, the stream. */
-import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+/** What holds data: the lake, its table, the artifacts, the batches that were given up, the stream. */
+import { Aws, CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnDatabase } from "aws-cdk-lib/aws-glue";
 import { Stream, StreamEncryption, StreamMode } from "aws-cdk-lib/aws-kinesis";
 import { Key, type IKey } from "aws-cdk-lib/aws-kms";
 import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership, type LifecycleRule } from "aws-cdk-lib/aws-s3";
 import type { Construct } from "constructs";
 
-import { createOnly, noDeletes } from "./create-only.ts";
-import { bucketName, type BucketSuffix, PREFIX, streamName } from "./names.ts";
+import { byTheJob, createOnly, noDeletes } from "./create-only.ts";
+import {
+  bucketName,
+  type BucketSuffix,
+  IN_TABLE,
+  jobRoleName,
+  PREFIX,
+  streamName,
+  tableDatabaseName,
+} from "./names.ts";
 import type { Settings } from "./settings.ts";
 
 /** Stateful: it keeps its data when it goes, and it does not go by mistake. */
@@ -28,9 +37,11 @@ export class Storage extends Stack {
     this.key = this.makeKey();
     this.lake = this.bucket("Lake", "lake", [
       { id: "quarantine-expires", prefix: PREFIX.quarantine, expiration: Duration.days(settings.quarantineDays) },
+      ...this.expiryOfWhatTheTableHolds(),
     ]);
     this.lake.addToResourcePolicy(createOnly(this.lake));
     this.lake.addToResourcePolicy(noDeletes(this.lake, settings.breakGlassRoleArn));
+    if (settings.query) this.makeTable();
     // A bucket of its own: Lambda lists it, and the lake's ListBucket stays limited to its prefixes.
     this.onFailure = this.bucket("OnFailure", "on-failure", [
       { id: "given-up-expires", expiration: Duration.days(settings.onFailureDays) },
@@ -52,6 +63,35 @@ export class Storage extends Stack {
    */
   private get removalPolicy(): RemovalPolicy {
     return this.settings.keepData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY;
+  }
+
+  /** By tag: what the table does not hold cannot expire, however long the job stands still. */
+  private expiryOfWhatTheTableHolds(): LifecycleRule[] {
+    const { expireDays } = this.settings;
+    if (expireDays === 0) return [];
+    return [PREFIX.events, PREFIX.rollups].map((prefix) => ({
+      id: `${prefix.slice(0, -1)}-in-table-expire`,
+      prefix,
+      tagFilters: IN_TABLE,
+      expiration: Duration.days(expireDays),
+    }));
+  }
+
+  /** The database knows which of the files under table/ are the table: it is as dear as they are. */
+  private makeTable(): void {
+    const jobRoleArn = this.formatArn({
+      service: "iam",
+      region: "",
+      resource: "role",
+      resourceName: jobRoleName(this.settings),
+    });
+    for (const denied of byTheJob(this.lake, jobRoleArn, this.settings.breakGlassRoleArn)) {
+      this.lake.addToResourcePolicy(denied);
+    }
+    new CfnDatabase(this, "TableDatabase", {
+      catalogId: Aws.ACCOUNT_ID,
+      databaseInput: { name: tableDatabaseName(this.settings), description: "The Iceberg table of Tributary" },
+    }).applyRemovalPolicy(this.removalPolicy);
   }
 
   private makeKey(): IKey | undefined {
