@@ -231,6 +231,21 @@ def test_a_column_that_somebody_added_to_the_table_stays(job: Job) -> None:
     assert job.breaches() == []
 
 
+def test_a_table_that_somebody_rolled_back_is_loaded_again(job: Job) -> None:
+    rows = [event(n) for n in range(3)]
+    job.lake.write(rows[:2])
+    job.run()
+    before = job.table.snapshot_id
+    job.lake.write(rows[2:])
+    job.run()
+    name = job.where.table.partition(".")[2]
+    job.spark.sql(f"CALL lake.system.rollback_to_snapshot('{name}', {before})")
+    assert job.rows() == expected(rows[:2])
+    job.run()
+    assert job.rows() == expected(rows)
+    assert job.breaches() == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -107,6 +107,7 @@ def _incremental(
         days = None if changed is None else changed | set(state.tail_days)
     found = all_rows(lake_table, source, days=days)
     rows = _computed(found.rows, options) if days != set() or found.tail else []
+    found.release()
     if days is None:
         text = csv_text(rows)
         said = f"{len(rows):,} groups from the table and {len(found.tail):,} objects"

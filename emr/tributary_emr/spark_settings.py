@@ -13,7 +13,11 @@ COMMON: Mapping[str, str] = {"spark.sql.optimizer.windowGroupLimitThreshold": "-
 
 #: For a job that reads or writes the table: EMR brings Iceberg, but not on the class path.
 #: https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/using-iceberg.html
-TABLE: Mapping[str, str] = {"spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar"}
+TABLE: Mapping[str, str] = {
+    "spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar",
+    # A load names its objects, and Spark looks each up in a job; by default with up to 10,000 tasks.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
+}
 
 #: By size of `events/` as it is stored: what depends on the data alone, so it holds wherever Spark runs.
 DATA: Mapping[str, Mapping[str, str]] = {

@@ -26,6 +26,8 @@ from tributary_emr.loaded import Loaded
 MAIN = "main"
 #: Property of the table: `Loaded.to_text` of the objects whose rows it holds.
 LOADED = "tributary.loaded"
+#: Property of the table: the snapshot with which that was recorded.
+LOADED_SNAPSHOT = "tributary.loaded-snapshot"
 #: Property of the table: the same of those objects that carry the tag by which they may expire.
 TAGGED = "tributary.tagged"
 #: How branches of loads begin; then comes the time at which they were made, in seconds since the Unix epoch.
@@ -121,7 +123,11 @@ class Table:
         return self._java.properties().get(name)
 
     def loaded(self) -> Loaded:
-        """The objects whose rows it holds. Raises `LakeError`."""
+        """The objects whose rows it holds; none after somebody rolled it back. Raises `LakeError`."""
+        recorded = int(self.property(LOADED_SNAPSHOT) or 0)
+        # A snapshot that has expired is known to no table; one that was rolled back still is.
+        if self._java.snapshot(recorded) is not None and not self._is_ancestor(recorded):
+            return Loaded()
         return Loaded.of_text(self.property(LOADED))
 
     def rows(self) -> DataFrame:
@@ -177,7 +183,8 @@ class Table:
             head = self._java.snapshot(branch).snapshotId()
             change = self._java.newTransaction()
             change.manageSnapshots().fastForwardBranch(MAIN, branch).removeBranch(branch).commit()
-            change.updateProperties().set(LOADED, loaded.to_text()).commit()
+            recorded = change.updateProperties().set(LOADED, loaded.to_text())
+            recorded.set(LOADED_SNAPSHOT, str(head)).commit()
             change.commitTransaction()
         except (Py4JJavaError, PySparkException) as error:
             if self._is_published(error, head):
@@ -197,7 +204,7 @@ class Table:
         """The days (since the Unix epoch) whose rows changed after the snapshot `since`; `None`: nobody knows."""
         util = self.spark._jvm.org.apache.iceberg.util.SnapshotUtil
         now = self.snapshot_id
-        if now is None or self._java.snapshot(since) is None or not util.isAncestorOf(self._java, now, since):
+        if now is None or self._java.snapshot(since) is None or not self._is_ancestor(since):
             return None
         days: set[int] = set()
         for snapshot in _each(util.ancestorsBetween(self._java, now, since)):
@@ -244,8 +251,12 @@ class Table:
         if head is None or "CommitStateUnknown" not in str(error):
             return False
         self._java.refresh()
+        return self._is_ancestor(head)
+
+    def _is_ancestor(self, snapshot: int) -> bool:
+        """Whether `main` has come from the snapshot, or is at it."""
         util = self.spark._jvm.org.apache.iceberg.util.SnapshotUtil
-        return self.snapshot_id is not None and util.isAncestorOf(self._java, self.snapshot_id, head)
+        return self.snapshot_id is not None and util.isAncestorOf(self._java, self.snapshot_id, snapshot)
 
     def _complete_columns(self) -> None:
         there = {field.name: field for field in self.spark.table(self.catalog.table).schema}
@@ -255,7 +266,7 @@ class Table:
                 type_names = f"{actual.dataType.simpleString()}; expected {field.dataType.simpleString()}"
                 raise LakeError(f"the table {self.catalog}: column {field.name} is {type_names}: somebody altered it")
             if actual is None:
-                if any(old.findField(field.name) is not None for old in _each(self._java.schemas().values())):
+                if any(old.findField(field.name) is not None for old in self._java.schemas().values()):
                     raise LakeError(f"the table {self.catalog}: column {field.name} is gone: somebody altered it")
                 # Rows that are there have no value for it.
                 self.spark.sql(

@@ -57,6 +57,12 @@ class Rows:
     tail: Sequence[Named]
     tail_days: set[int]
     """The days of `event_time`, since the Unix epoch, that the tail has rows of."""
+    _kept: DataFrame | None = None
+
+    def release(self) -> None:
+        """Gives up what Spark keeps of the tail, when the rows are no longer needed."""
+        if self._kept is not None:
+            self._kept.unpersist()
 
 
 def all_rows(table: Table, source: str, *, days: set[int] | None = None) -> Rows:
@@ -78,7 +84,7 @@ def all_rows(table: Table, source: str, *, days: set[int] | None = None) -> Rows
     both = distinct_events(of_days(held, tail_days).unionByName(arrived))
     # The table's days have no copies: only those of the tail are shuffled.
     alone = of_days(held, tail_days, without=True) if days is None else of_days(held, days - tail_days)
-    return Rows(alone.unionByName(both), tail, tail_days)
+    return Rows(alone.unionByName(both), tail, tail_days, arrived)
 
 
 def _read(spark: SparkSession, objects: Sequence[StoredObject], read) -> DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from tributary_emr.table import BRANCH, Table
 
@@ -78,4 +78,5 @@ def keep_up(table: Table, options: argparse.Namespace, *, now: datetime) -> list
 
 
 def _literal(time: datetime) -> str:
-    return f"timestamp_millis({int(time.timestamp() * 1000)})"
+    # CALL takes literals alone.
+    return f"TIMESTAMP '{time.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}Z'"
