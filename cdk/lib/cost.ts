@@ -28,6 +28,10 @@ export const MEASURED = {
   processorMsPerEvent: 17.6 / 10_000,
   /** Log bytes of an invocation: the function's line and Lambda's REPORT, 470 here, and Lambda's START and END. */
   logBytesPerBatch: 700,
+  /** Milliseconds of processor time of Spark for an event of the report: 8 s for a million (emr/README.md). */
+  sparkMsPerEvent: 8000 / 1e6,
+  /** Requests of Spark for an object that it reads: 4 HEAD, 3 GET (emr/README.md). */
+  sparkRequestsPerObject: 7,
   /** Bytes that Lambda's envelope adds to a record: 548 on average in the event of `make bench`. */
   envelopeBytes: 548,
 } as const;
@@ -38,6 +42,14 @@ export const ASSUMED = {
   waitMsPerBatch: 90,
   /** Share of a shard's 1,000 records and 1 MiB a second that is used. */
   shardUse: 0.7,
+  /** Bytes of the table by those of the objects: the most that `make bench-lake` lets pass. */
+  tableShare: 0.7,
+  /** Times that compact handles an event, each as dear as in the report: footers, load, sort, and a later rewrite. */
+  compactPasses: 4,
+  /** Times that it reads an object: its footer, then its rows. */
+  compactReads: 2,
+  /** GB of memory that EMR Serverless bills with a processor: a worker of 4 and 16 GB. */
+  gbPerVcpu: 4,
 } as const;
 
 /** What of the deployment decides about cost. */
@@ -136,6 +148,37 @@ export function ingestItems(load: Load): Item[] {
   ];
 }
 
+const YEAR_DAYS = 365;
+const NIGHTS_BEFORE_AND_WITH = (YEAR_DAYS * (YEAR_DAYS + 1)) / 2;
+
+/** The first year of a lake, with a report each night: a table and objects that expire, or objects alone. */
+export function yearItems(load: Load, compacted: boolean): Item[] {
+  const { s3, emrServerless, cloudWatch } = PRICES;
+  const { events, batches } = volume(load);
+  const [eventsADay, objectsADay] = [events / 30, batches / 30];
+  const gigabytesADay = (eventsADay * MEASURED.parquetBytesPerEvent) / GB;
+  // What stands at each night's end, added up: everything so far, or that of the last days.
+  const lives = compacted ? KNOBS.expireDays.default : YEAR_DAYS;
+  const daysKept = lives * YEAR_DAYS - (lives * (lives - 1)) / 2;
+  const months = (dayUnits: number): number => dayUnits / 30;
+  const spark = (eventsRead: number): number =>
+    ((eventsRead * MEASURED.sparkMsPerEvent) / 3.6e6) *
+    (emrServerless.vcpuHour + ASSUMED.gbPerVcpu * emrServerless.gbHour);
+  const reads = compacted ? objectsADay * YEAR_DAYS * ASSUMED.compactReads : objectsADay * NIGHTS_BEFORE_AND_WITH;
+  const line = (item: string, dollars: number): Item => ({ item, dollars });
+  const only = (dollars: number): number => (compacted ? dollars : 0);
+  return [
+    line("S3, objects at rest", months(gigabytesADay * daysKept) * s3.gbMonth),
+    line("S3, table at rest", only(months(gigabytesADay * ASSUMED.tableShare * NIGHTS_BEFORE_AND_WITH) * s3.gbMonth)),
+    line("S3, requests that read", reads * MEASURED.sparkRequestsPerObject * s3.get),
+    line("S3, requests that tag (an object and its rollup)", only(2 * objectsADay * YEAR_DAYS * s3.putOrList)),
+    line("S3, tags at rest", only(months(2 * objectsADay * daysKept) * s3.tagMonth)),
+    line("EMR Serverless, report", spark(eventsADay * (compacted ? YEAR_DAYS : NIGHTS_BEFORE_AND_WITH))),
+    line("EMR Serverless, compaction", only(spark(eventsADay * YEAR_DAYS * ASSUMED.compactPasses))),
+    line("CloudWatch, two metrics an hour a night", only((2 * cloudWatch.metricMonth * 12) / 24)),
+  ];
+}
+
 /** Amazon Data Firehose with conversion to Parquet, for the same events. It needs no stream of its own. */
 export function firehoseItems({ eventsPerSecond, eventBytes }: Load): Item[] {
   const { ingestion, parquetGb, recordBytes } = PRICES.firehose;
@@ -162,14 +205,15 @@ const REHEARSAL_HOURS = 5;
  */
 export function rehearsalItems(): Item[] {
   const { kinesis, cloudWatch, kms, emrServerless } = PRICES;
+  // Three jobs, each with two more tries.
+  const runs = 9;
   const share = REHEARSAL_HOURS / MONTH_HOURS;
   const run = KNOBS.reportTimeoutMinutes.default / 60;
   const vcpu = KNOBS.reportMaximumVcpu.default * run * emrServerless.vcpuHour;
   const memory = KNOBS.reportMaximumMemoryGb.default * run * emrServerless.gbHour;
   return [
     { item: "Kinesis, shards", dollars: KNOBS.shards.default * REHEARSAL_HOURS * kinesis.shardHour },
-    // The run and its two tries.
-    { item: "EMR Serverless, three runs at the application's limit", dollars: 3 * (vcpu + memory) },
+    { item: "EMR Serverless, nine runs at the application's limit", dollars: runs * (vcpu + memory) },
     { item: "CloudWatch, alarms and their copies", dollars: 2 * DEPLOYED.alarmMetrics * cloudWatch.alarmMonth * share },
     {
       item: "CloudWatch, metrics",

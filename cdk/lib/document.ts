@@ -8,6 +8,7 @@ import {
   streamItems,
   total,
   volume,
+  yearItems,
   type Item,
   type Load,
 } from "./cost.ts";
@@ -54,6 +55,19 @@ function perUnit(unit: (load: Load) => number, digits: number): string[][] {
   ];
 }
 
+const YEAR: Load = { eventsPerSecond: 1000, eventBytes: 250 };
+
+/** Both years, line by line. */
+function year(): string[][] {
+  const [withTable, without] = [yearItems(YEAR, true), yearItems(YEAR, false)];
+  const lines = withTable.map(({ item, dollars: value }, line) => [
+    item,
+    dollars(value),
+    dollars(without[line]?.dollars ?? 0),
+  ]);
+  return [...lines, ["**the year**", `**${dollars(total(withTable))}**`, `**${dollars(total(without))}**`]];
+}
+
 /** cdk/COST.md. */
 export function costPage(): string {
   const head = ["dollars a month", ...LOADS.map(({ eventsPerSecond }) => `${number(eventsPerSecond)} events/s`)];
@@ -84,9 +98,20 @@ ${table(
 
 ${table(head, [...bill(streamItems, "the stream"), ...bill(ingestItems, "from the stream to the lake"), ["**both**", ...LOADS.map((load) => `**${dollars(total(everything(load)))}**`)]])}
 
-Left out, because they depend on use and not on the load: the daily report (EMR Serverless bills processor and memory by the
+Left out, because they depend on use and not on the load: the nightly jobs (below; EMR Serverless bills processor and memory by the
 second, and stops by itself), reads of the lake, retention over 24 hours, Managed Grafana, data transfer, cold starts (one GET
 for each object of the window), the objects under \`rollups/\` at rest.
+
+## A year of the lake
+
+What ages is the lake. At ${number(YEAR.eventsPerSecond)} events/s, with a report each night, the first year costs, with the table that \`compact\` keeps and objects that
+expire after ${number(KNOBS.expireDays.default)} days, and with objects alone:
+
+${table(["dollars, the first year", "with the table", "objects alone"], year())}
+
+Assumed: a table of ${number(ASSUMED.tableShare * 100)} per cent of the objects' bytes (the most that \`make bench-lake\` lets pass), a compaction as dear as ${number(ASSUMED.compactPasses)} reports of
+the same events, ${number(MEASURED.sparkRequestsPerObject)} requests an object and a reading (a compaction reads one ${number(ASSUMED.compactReads)} times), ${number(MEASURED.sparkMsPerEvent * 1000)} µs of a processor an event of a report (\`emr/README.md\`), ${number(ASSUMED.gbPerVcpu)} GB with each
+processor; no late data, so that a night touches its own day. Left out on both sides: \`rollups/\` at rest, the start of a run, the weekly validation.
 
 ## Beside Amazon Data Firehose
 

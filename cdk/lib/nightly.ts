@@ -1,4 +1,4 @@
-/** The nightly run: a state machine that submits the report to Spark, waits, and tries again; and the schedule that starts it. */
+/** The nightly run: the Spark application, the jobs with their role, the state machine, and the schedule that starts it. */
 import { fileURLToPath } from "node:url";
 
 import { Aws, RemovalPolicy, Stack } from "aws-cdk-lib";
@@ -13,7 +13,8 @@ import { CfnStateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 
 import { jobPermissions } from "./job-permissions.ts";
-import { nightlyName, PREFIX } from "./names.ts";
+import { jobRoleName, nightlyName, tableDatabaseName } from "./names.ts";
+import { JOBS, nightlyDefinition, type Job } from "./nightly-machine.ts";
 import { allow } from "./policy.ts";
 import type { Settings } from "./settings.ts";
 
@@ -22,12 +23,14 @@ export interface NightlyProps {
   readonly lake: IBucket;
   readonly artifacts: IBucket;
   readonly key: IKey | undefined;
+  /** The dimension under which the jobs publish their metrics. */
+  readonly stream: string;
 }
 
-/** How often a run that failed is begun anew before the night is given up. */
-const RETRIES = 2;
-/** What a run may take beyond its own limit: the application's start, and the wait before a retry. */
-const SLACK_MINUTES = 10;
+interface Code {
+  readonly package: Asset;
+  readonly entryPoints: Readonly<Record<Job, Asset>>;
+}
 
 export class Nightly extends Construct {
   readonly application: CfnApplication;
@@ -47,19 +50,22 @@ export class Nightly extends Construct {
       removalPolicy: RemovalPolicy.DESTROY,
     });
     // With the stack, so that the first night finds them, and the night after a deployment finds those of its own.
-    const jobs = { package: this.packageAsset(), report: this.entryPoint("report") };
+    const entryPoints = Object.fromEntries(JOBS.map((job) => [job, this.entryPoint(job)])) as Record<Job, Asset>;
+    const code = { package: this.packageAsset(), entryPoints };
     this.application = this.makeApplication(logGroup.logGroupName);
     this.jobRole = new Role(this, "JobRole", {
+      // The lake's policy knows it by its name.
+      roleName: jobRoleName(settings),
       assumedBy: new ServicePrincipal("emr-serverless.amazonaws.com", {
         // Whoever may pass the role may use it for this application only.
         conditions: { ArnEquals: { "aws:SourceArn": this.application.attrArn } },
       }),
       description: "Tributary: the Spark jobs",
       inlinePolicies: {
-        job: new PolicyDocument({ statements: jobPermissions(props, logGroup, Object.values(jobs)) }),
+        job: new PolicyDocument({ statements: jobPermissions(props, logGroup, [code.package, ...Object.values(entryPoints)]) }),
       },
     });
-    this.machine = this.makeMachine(jobs);
+    this.machine = this.makeMachine(code);
     this.schedule();
   }
 
@@ -71,8 +77,8 @@ export class Nightly extends Construct {
     });
   }
 
-  private entryPoint(job: string): Asset {
-    return new Asset(this, "Report", {
+  private entryPoint(job: Job): Asset {
+    return new Asset(this, `Job-${job}`, {
       path: fileURLToPath(new URL(`../../emr/tributary_emr/${job}.py`, import.meta.url)),
     });
   }
@@ -98,57 +104,21 @@ export class Nightly extends Construct {
     });
   }
 
-  /**
-   * Submits the job and waits for its end (https://docs.aws.amazon.com/step-functions/latest/dg/connect-emr-serverless.html).
-   *
-   * A job that failed, that was cancelled because of its time, or that was not taken at all fails the task alike, and the
-   * task is tried again; so the machine's own metrics know every way in which a night can end.
-   */
-  private makeMachine(jobs: { package: Asset; report: Asset }): CfnStateMachine {
-    const { settings, lake } = this.props;
-    const { reportTimeoutMinutes } = settings;
-    const at = `s3://${lake.bucketName}/`;
-    const taskSeconds = (reportTimeoutMinutes + SLACK_MINUTES) * 60;
-    const definition = {
-      Comment: "Tributary: the nightly run",
-      StartAt: "Report",
-      TimeoutSeconds: (RETRIES + 1) * (taskSeconds + SLACK_MINUTES * 60),
-      States: {
-        Report: {
-          Type: "Task",
-          Resource: `arn:${Aws.PARTITION}:states:::emr-serverless:startJobRun.sync`,
-          Parameters: {
-            ApplicationId: this.application.attrApplicationId,
-            ExecutionRoleArn: this.jobRole.roleArn,
-            Name: `${settings.name}-report`,
-            ExecutionTimeoutMinutes: reportTimeoutMinutes,
-            JobDriver: {
-              SparkSubmit: {
-                EntryPoint: jobs.report.s3ObjectUrl,
-                EntryPointArguments: [
-                  "--input",
-                  `${at}${PREFIX.events}`,
-                  "--output",
-                  `${at}${PREFIX.reports}p95_event_duration.csv`,
-                ],
-                SparkSubmitParameters: `--py-files ${jobs.package.s3ObjectUrl} ${settings.reportSparkSubmit}`.trim(),
-              },
-            },
-            Tags: { project: settings.name },
-          },
-          TimeoutSeconds: taskSeconds,
-          Retry: [
-            {
-              ErrorEquals: ["States.TaskFailed", "States.Timeout"],
-              IntervalSeconds: 60,
-              BackoffRate: 2,
-              MaxAttempts: RETRIES,
-            },
-          ],
-          End: true,
-        },
-      },
-    };
+  private makeMachine(code: Code): CfnStateMachine {
+    const { settings, lake, stream } = this.props;
+    const definition = nightlyDefinition({
+      settings,
+      partition: Aws.PARTITION,
+      lake: lake.bucketName,
+      database: tableDatabaseName(settings),
+      stream,
+      applicationId: this.application.attrApplicationId,
+      jobRoleArn: this.jobRole.roleArn,
+      packageUri: code.package.s3ObjectUrl,
+      entryPoints: Object.fromEntries(
+        Object.entries(code.entryPoints).map(([job, asset]) => [job, asset.s3ObjectUrl]),
+      ) as Record<Job, string>,
+    });
     return new CfnStateMachine(this, "Machine", {
       stateMachineName: nightlyName(settings),
       roleArn: this.machineRole().roleArn,

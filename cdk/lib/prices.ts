@@ -10,7 +10,14 @@ export const PRICES_DATE = "2026-11-25";
 export const PRICES = {
   kinesis: { shardHour: 0.015, putUnits: 0.014 / 1e6, page: "aws.amazon.com/kinesis/data-streams/pricing" },
   lambda: { request: 0.2 / 1e6, gbSecondArm64: 0.0000133334, page: "aws.amazon.com/lambda/pricing" },
-  s3: { putOrList: 0.005 / 1e3, gbMonth: 0.023, page: "aws.amazon.com/s3/pricing" },
+  s3: {
+    putOrList: 0.005 / 1e3,
+    get: 0.0004 / 1e3,
+    gbMonth: 0.023,
+    /** The dearer of those that are quoted. */
+    tagMonth: 0.01 / 1e4,
+    page: "aws.amazon.com/s3/pricing",
+  },
   cloudWatch: {
     metricMonth: 0.3,
     putMetricData: 0.01 / 1e3,

@@ -5,7 +5,7 @@ import type { Construct } from "constructs";
 
 import { makeAlarms } from "./alarms.ts";
 import { Catalog } from "./catalog.ts";
-import { workgroupName } from "./names.ts";
+import { streamName, workgroupName } from "./names.ts";
 import { Nightly } from "./nightly.ts";
 import type { Settings } from "./settings.ts";
 import type { Storage } from "./storage.ts";
@@ -38,8 +38,10 @@ export class Query extends Stack {
         },
       },
     });
-    this.nightly = new Nightly(this, "Nightly", { settings, lake, artifacts, key });
-    makeAlarms(this.nightly, settings, "nightly", { $machine: this.nightly.machine.ref });
+    // One table of all that is in the lake.
+    const stream = settings.kafka && !settings.stream ? settings.kafka.topic : streamName(settings);
+    this.nightly = new Nightly(this, "Nightly", { settings, lake, artifacts, key, stream });
+    makeAlarms(this.nightly, settings, "nightly", { $machine: this.nightly.machine.ref, $stream: stream });
     new CfnOutput(this, "ApplicationId", { value: this.nightly.application.attrApplicationId });
     new CfnOutput(this, "JobRoleArn", { value: this.nightly.jobRole.roleArn });
     new CfnOutput(this, "MachineArn", { value: this.nightly.machine.ref });

@@ -12,6 +12,7 @@ import {
   streamItems,
   total,
   volume,
+  yearItems,
 } from "../lib/cost.ts";
 import { alarmDefinitions } from "../lib/alarms.ts";
 
@@ -92,9 +93,29 @@ test("work takes longer on a share of a processor, waiting does not", () => {
   about(dollars(ingestItems(load(1000)), "Lambda, compute"), batches * seconds * 0.5 * 0.0000133334);
 });
 
+test("a year without a table pays for all of it each night, with one for the night's own and for the tags", () => {
+  const [without, withTable] = [yearItems(load(1000), false), yearItems(load(1000), true)];
+  assert.deepEqual(
+    without.map(({ item }) => item),
+    withTable.map(({ item }) => item),
+  );
+  const gigabytes = (86.4e6 * (273_000 / 9894)) / 2 ** 30;
+  about(dollars(without, "S3, objects"), ((gigabytes * 66_795) / 30) * 0.023);
+  about(dollars(withTable, "S3, objects"), ((gigabytes * (30 * 365 - 435)) / 30) * 0.023);
+  about(dollars(withTable, "S3, table"), ((0.7 * gigabytes * 66_795) / 30) * 0.023);
+  about(dollars(withTable, "S3, requests that tag"), 2 * 17_280 * 365 * 0.000005);
+  about(dollars(without, "S3, requests that read"), 17_280 * 66_795 * 7 * 4e-7);
+  about(dollars(without, "EMR Serverless, report"), ((86.4e6 * 66_795 * 8e-6) / 3600) * (0.052624 + 4 * 0.0057785));
+  about(dollars(without, "EMR Serverless, report") / dollars(withTable, "EMR Serverless, report"), 183);
+  for (const item of ["S3, table", "S3, requests that tag", "S3, tags", "EMR Serverless, compaction"]) {
+    assert.equal(dollars(without, item), 0, item);
+  }
+  assert(total(withTable) < total(without) / 5);
+});
+
 test("a rehearsal's bound holds for the whole of what it starts", () => {
   const items = rehearsalItems();
-  about(dollars(items, "EMR Serverless"), 3 * (16 * 0.052624 + 64 * 0.0057785));
+  about(dollars(items, "EMR Serverless"), 9 * (16 * 0.052624 + 64 * 0.0057785));
   about(dollars(items, "Kinesis"), 4 * 5 * 0.015);
   assert(total(items) < 20, "nobody has to think about it for long");
 });

@@ -31,6 +31,8 @@ export interface Policy {
 export interface Policies {
   /** By stack and the start of the role's logical id: `ingest/KinesisIngestRole`. */
   readonly roles: ReadonlyMap<string, Policy>;
+  /** Their names, by the same; those that CloudFormation makes up are left out. */
+  readonly roleNames: ReadonlyMap<string, string>;
   /** By ARN of the bucket or the key. */
   readonly resources: ReadonlyMap<string, Policy>;
   readonly encrypted: boolean;
@@ -38,6 +40,7 @@ export interface Policies {
 
 export function policiesOf(made: Made): Policies {
   const roles = new Map<string, Policy>();
+  const roleNames = new Map<string, string>();
   const guarded = new Map<string, Policy>();
   for (const stack of stacksOf(made)) {
     const { Resources } = Template.fromStack(stack).toJSON() as { Resources: Record<string, Resource> };
@@ -48,6 +51,7 @@ export function policiesOf(made: Made): Policies {
         const statements = inline.flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
         const name = `${stack.stackName.replace(`${made.settings.name}-`, "")}/${id.replace(/[0-9A-F]{8}$/, "")}`;
         roles.set(name, { Version: "2012-10-17", Statement: statements });
+        if (Properties.RoleName) roleNames.set(name, String(filled(Properties.RoleName)));
       }
       if (Type === "AWS::S3::BucketPolicy") {
         guarded.set(`arn:aws:s3:::${String(filled(Properties.Bucket))}`, filled(Properties.PolicyDocument) as Policy);
@@ -57,7 +61,7 @@ export function policiesOf(made: Made): Policies {
       }
     }
   }
-  return { roles, resources: guarded, encrypted: made.settings.kmsKey !== "none" };
+  return { roles, roleNames, resources: guarded, encrypted: made.settings.kmsKey !== "none" };
 }
 
 const PSEUDO: Readonly<Record<string, string>> = {
@@ -120,15 +124,24 @@ function reference(id: string, resources: Resources, asArn: boolean): string {
 /** What every request carries that the account's own clients send. */
 const TRANSPORT = { "aws:SecureTransport": "true", "s3:TlsVersion": "1.3" };
 
-/** Whether an identity with `policy` may do what is asked, as far as the resource's own policy lets it. */
-export async function isAllowed(request: Request, policy: Policy, resourcePolicy?: Policy): Promise<boolean> {
+/** Whether a role with `policy` may do what is asked, as far as the resource's own policy lets it. */
+export async function isAllowed(
+  request: Request,
+  policy: Policy,
+  resourcePolicy?: Policy,
+  roleName = "part",
+): Promise<boolean> {
   const result = await runSimulation(
     {
       request: {
-        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/part/session`,
+        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/${roleName}/session`,
         action: request.action,
         resource: { resource: request.resource, accountId: ACCOUNT },
-        contextVariables: { ...TRANSPORT, ...request.context },
+        contextVariables: {
+          ...TRANSPORT,
+          "aws:PrincipalArn": `arn:aws:iam::${ACCOUNT}:role/${roleName}`,
+          ...request.context,
+        },
       },
       identityPolicies: [{ name: "role", policy }],
       serviceControlPolicies: [],

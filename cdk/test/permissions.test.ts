@@ -108,7 +108,7 @@ test("with IAM a topic's function joins the cluster, reads the one topic, and us
   assert(!kafka.some((statement) => statement.includes("secretsmanager:")));
 });
 
-test("a Spark job reads the lake and writes reports, and the nightly run starts it on one application", () => {
+test("a Spark job reads the lake, keeps the table and writes reports, and the nightly run starts it on one application", () => {
   const { query } = make();
   assert(query);
   const found = statements(query).map(readable);
@@ -118,8 +118,12 @@ test("a Spark job reads the lake and writes reports, and the nightly run starts 
   assert.deepEqual(brief, [
     `ListLake: s3:ListBucket on ${LAKE}`,
     `ReadLake: s3:GetObject on ${LAKE}/events, ${LAKE}/events/*, ${LAKE}/rollups, ${LAKE}/rollups/*`,
+    `KeepTable: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/table/*`,
+    `TagLoaded: s3:PutObjectTagging on ${LAKE}/events/*, ${LAKE}/rollups/*`,
+    "UseCatalog: glue:GetDatabase, glue:GetTable, glue:CreateTable, glue:UpdateTable on arn:aws:glue:::catalog, arn:aws:glue:::database/tributary_history, arn:aws:glue:::table/tributary_history/events",
+    'PublishMetrics: cloudwatch:PutMetricData on * if {"StringEquals":{"cloudwatch:namespace":"Tributary"}}',
     `WriteReports: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on ${LAKE}/reports, ${LAKE}/reports/*`,
-    "ReadJobs: s3:GetObject on arn:aws:s3:::cdk-hnb659fds-assets-/….zip, arn:aws:s3:::cdk-hnb659fds-assets-/….py",
+    `ReadJobs: s3:GetObject on ${["zip", "py", "py", "py"].map((type) => `arn:aws:s3:::cdk-hnb659fds-assets-/….${type}`).join(", ")}`,
     "ReadSubmitted: s3:GetObject on arn:aws:s3:::tributary-artifacts-/emr/*",
     "WriteLog: logs:CreateLogStream, logs:DescribeLogStreams, logs:PutLogEvents on <Log.Arn>",
     "FindLog: logs:DescribeLogGroups on arn:aws:logs:::log-group:*",

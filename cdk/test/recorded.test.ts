@@ -37,6 +37,9 @@ const ROLES: Readonly<Record<string, string>> = {
   "ingest-redpanda": "ingest/KafkaIngestRole",
   report: "query/NightlyJobRole",
   averages: "query/NightlyJobRole",
+  compact: "query/NightlyJobRole",
+  "report-table": "query/NightlyJobRole",
+  "validate-table": "query/NightlyJobRole",
   validate: "query/NightlyJobRole",
   deploy: "deploy-role/Role",
   redrive: "ingest/RedriveRole",
@@ -50,7 +53,8 @@ function deployed({ action, resource, context }: Recorded): Request {
     .replace(/^arn:aws:s3:::(\w+(-\w+)?)(?=\/|$)/, (_, suffix: string) => bucket(suffix))
     .replace(/:stream\/events$/, ":stream/tributary-events")
     .replace(/:function:(?=[\w-]+)/, ":function:tributary-")
-    .replace(/:role\/job$/, ":role/NightlyJobRole");
+    .replace(/:role\/job$/, ":role/NightlyJobRole")
+    .replace(/(:glue:.+:(?:database|table))\/history(?=\/|$)/, "$1/tributary_history");
   return { action, resource: named, ...(context ? { context } : {}) };
 }
 
@@ -58,13 +62,18 @@ const show = ({ action, resource, context }: Request): string =>
   `${action} on ${resource}${context ? ` with ${JSON.stringify(context)}` : ""}`;
 
 /** What of a part's requests is refused. */
-async function refusals(principal: string, policy: Policy, policies: Policies): Promise<string[]> {
+async function refusals(
+  principal: string,
+  policy: Policy,
+  policies: Policies,
+  role?: string,
+): Promise<string[]> {
   const refused: string[] = [];
   for (const recorded of RECORDED.filter((each) => each.principal === principal)) {
     const request = deployed(recorded);
     const missing = recorded.missing === true;
     for (const each of [request, ...implied(request, missing, policies.encrypted)]) {
-      if (await isAllowed(each, policy, guardOf(each, policies))) continue;
+      if (await isAllowed(each, policy, guardOf(each, policies), role)) continue;
       refused.push(each === request ? show(each) : `${show(each)}, for ${show(request)}`);
     }
   }
@@ -85,7 +94,7 @@ for (const [variant, given] of Object.entries({
     test(`what ${principal} asks for is allowed to its role, with ${variant}`, async () => {
       const policy = policies.roles.get(role);
       assert(policy, role);
-      assert.deepEqual(await refusals(principal, policy, policies), []);
+      assert.deepEqual(await refusals(principal, policy, policies, policies.roleNames.get(role)), []);
     });
   }
 }
@@ -159,7 +168,7 @@ test("every permission of a role is used by a recorded request, or says why it i
     const used = await Promise.all(
       requests
         .filter(({ action }) => name.endsWith(` ${action}`))
-        .map((request) => isAllowed(request, alone, guardOf(request, policies))),
+        .map((request) => isAllowed(request, alone, guardOf(request, policies), policies.roleNames.get(role))),
     );
     if (!used.includes(true)) unused.push(name);
   }
@@ -193,3 +202,27 @@ test("the finding that this is for: a role that lists by prefix alone is refused
 });
 
 const underEvents = { Condition: { StringLike: { "s3:prefix": ["events", "events/*"] } } };
+
+test("the table and the tags by which objects expire are the jobs' alone, whatever a role of the account may do", async () => {
+  const policies = policiesOf(make());
+  const everything: Policy = {
+    Version: "2012-10-17",
+    Statement: [{ Sid: "All", Effect: "Allow", Action: "s3:*", Resource: "*" }],
+  };
+  const jobRole = policies.roleNames.get("query/NightlyJobRole");
+  assert.equal(jobRole, `tributary-job-${REGION}`);
+  const on = (action: string, key: string): Request => ({ action, resource: `${bucket("lake")}/${key}` });
+  for (const request of [
+    on("s3:PutObject", "table/history/events/metadata/1.json"),
+    on("s3:DeleteObject", "table/history/events/data/1.parquet"),
+    on("s3:PutObjectTagging", "events/date=2026-11-22/1.parquet"),
+    on("s3:PutObjectTagging", "rollups/date=2026-11-22/1.parquet"),
+  ]) {
+    assert.equal(await isAllowed(request, everything, guardOf(request, policies), jobRole), true, show(request));
+    assert.equal(await isAllowed(request, everything, guardOf(request, policies), "admin"), false, show(request));
+  }
+  for (const prefix of ["events", "rollups", "quarantine"]) {
+    const request = on("s3:DeleteObject", `${prefix}/date=2026-11-22/1.parquet`);
+    assert.equal(await isAllowed(request, everything, guardOf(request, policies), jobRole), false, show(request));
+  }
+});

@@ -58,6 +58,18 @@ test("a batch is given up before the stream loses it", () => {
   assert.equal(readSettings({ maximumRecordAgeSeconds: -1 }).maximumRecordAgeSeconds, -1);
 });
 
+test("nothing expires that a redelivery still needs, and 0 days are never", () => {
+  assert.equal(
+    complaint({ expireDays: 1 }),
+    "expireDays is 1, must be at least 2 (retentionHours and horizonMinutes): ids that a redelivery needs would be gone",
+  );
+  assert.match(complaint({ retentionHours: 8760 }), /^expireDays is 30, must be at least 366 /);
+  assert.match(complaint({ expireDays: 8, retentionHours: 168, horizonMinutes: 1441 }), /^horizonMinutes is 1441/);
+  assert.match(complaint({ expireDays: 7, retentionHours: 168, horizonMinutes: 1 }), /must be at least 8 /);
+  assert.equal(readSettings({ expireDays: 7, retentionHours: 168, horizonMinutes: 0 }).expireDays, 7);
+  assert.equal(readSettings({ expireDays: 0, retentionHours: 8760 }).expireDays, 0);
+});
+
 test("the alias of a key is refused, since permissions need the key", () => {
   assert.match(complaint({ kmsKey: "arn:aws:kms:eu-west-1:123456789012:alias/data" }), /not of an alias/);
 });

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { Stack } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
 
 import { EVENTS_COLUMNS, ROLLUPS_COLUMNS } from "../lib/catalog.ts";
+import { IN_TABLE, TABLE } from "../lib/names.ts";
+import { isValidated } from "../lib/nightly-machine.ts";
+import { COMMON, SIZES, TABLE as TABLE_SETTINGS } from "../lib/spark-settings.ts";
 import {
   elfHeader,
   EVERYTHING,
@@ -110,7 +115,64 @@ test("nothing under events/, rollups/ and quarantine/ is written without If-None
   });
 });
 
-test("quarantine and given-up batches expire, rows never do, and unfinished uploads are tidied away", () => {
+test("the jobs' role alone tags what may expire and writes under table/, and the role that may break the glass", () => {
+  const denied = (given: Record<string, unknown>): Record<string, unknown>[] =>
+    Object.values(resources(make(given).storage))
+      .filter(({ Type }) => Type === "AWS::S3::BucketPolicy")
+      .flatMap(({ Properties }) => (Properties.PolicyDocument as { Statement: Record<string, unknown>[] }).Statement)
+      .filter(({ Sid }) => String(Sid).endsWith("ByTheJob"));
+  const [tags, table] = denied({});
+  assert.deepEqual([tags?.Effect, table?.Effect], ["Deny", "Deny"]);
+  assert.match(text(tags?.Action), /^s3:PutObjectTagging .*s3:DeleteObjectTagging/);
+  assert.equal(text(tags?.Resource), "<Lake5F1B88EA.Arn>/events/* <Lake5F1B88EA.Arn>/rollups/*");
+  assert.deepEqual(table?.Action, ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]);
+  assert.equal(text(table.Resource), "<Lake5F1B88EA.Arn>/table/*");
+  const excepted = (statement: Record<string, unknown> | undefined): string =>
+    text((statement?.Condition as { ArnNotEquals: Record<string, unknown> }).ArnNotEquals["aws:PrincipalArn"]);
+  const jobRole = "arn:<Partition>:iam::<AccountId>:role/tributary-job-<Region>";
+  assert.deepEqual([tags, table].map(excepted), [jobRole, jobRole]);
+  const breakGlassRoleArn = "arn:aws:iam::123456789012:role/break-glass";
+  assert.deepEqual(
+    denied({ breakGlassRoleArn }).map(excepted),
+    [0, 1].map(() => `${jobRole} ${breakGlassRoleArn}`),
+  );
+  assert.deepEqual(denied({ query: false }), [], "no job, no table of its");
+});
+
+test("Glue's database of the table is kept with the data, and is there exactly when there are jobs", () => {
+  const database = (given: Record<string, unknown>) =>
+    Object.values(resources(make(given).storage)).filter(({ Type }) => Type === "AWS::Glue::Database");
+  const [kept] = database({});
+  assert.equal((kept?.Properties.DatabaseInput as { Name: string }).Name, "tributary_history");
+  assert.equal(kept?.DeletionPolicy, "RetainExceptOnCreate");
+  assert.equal(database({ keepData: false })[0]?.DeletionPolicy, "Delete");
+  assert.deepEqual(database({ query: false }), []);
+});
+
+test("only what has the job's tag expires under events/ and rollups/, and nothing does where the days are 0", () => {
+  const tagged = (given: Record<string, unknown>): unknown[] =>
+    Object.values(resources(make(given).storage))
+      .filter(({ Type }) => Type === "AWS::S3::Bucket")
+      .flatMap(({ Properties }) => (Properties.LifecycleConfiguration as { Rules: Record<string, unknown>[] }).Rules)
+      .filter(({ Prefix }) => Prefix === "events/" || Prefix === "rollups/")
+      .map(({ Prefix, Status, ExpirationInDays, TagFilters }) => [Prefix, Status, ExpirationInDays, TagFilters]);
+  const held = [{ Key: "tributary", Value: "in-table" }];
+  assert.deepEqual(tagged({ expireDays: 45 }), [
+    ["events/", "Enabled", 45, held],
+    ["rollups/", "Enabled", 45, held],
+  ]);
+  assert.deepEqual(tagged({ expireDays: 0 }), []);
+});
+
+test("tag and table are called here as the job calls them", () => {
+  const job = (name: string): string =>
+    readFileSync(new URL(`../../emr/tributary_emr/${name}.py`, import.meta.url), "utf8");
+  const [[key, value] = []] = Object.entries(IN_TABLE);
+  assert(job("aws").includes(`TAG = ("${String(key)}", "${String(value)}")`));
+  assert(job("catalog").includes(`TABLE = "${TABLE}"`));
+});
+
+test("quarantine and given-up batches expire, rows by their tag, and unfinished uploads are tidied away", () => {
   const { storage } = make({ quarantineDays: 30, onFailureDays: 60 });
   const rules = Object.values(resources(storage))
     .filter(({ Type }) => Type === "AWS::S3::Bucket")
@@ -118,7 +180,12 @@ test("quarantine and given-up batches expire, rows never do, and unfinished uplo
     .map((each) => each.map(({ Id, Prefix, ExpirationInDays }) => [Id, Prefix, ExpirationInDays]));
   const uploads = ["unfinished-uploads", undefined, undefined];
   assert.deepEqual(rules, [
-    [["quarantine-expires", "quarantine/", 30], uploads],
+    [
+      ["quarantine-expires", "quarantine/", 30],
+      ["events-in-table-expire", "events/", 30],
+      ["rollups-in-table-expire", "rollups/", 30],
+      uploads,
+    ],
     [["given-up-expires", undefined, 60], uploads],
     [uploads],
     [["results-expire", undefined, 7], uploads],
@@ -329,33 +396,114 @@ test("the Spark application stops by itself and has a limit", () => {
 });
 
 interface State {
+  readonly Type: string;
   readonly Resource: string;
+  readonly Next?: string;
+  readonly Default: string;
+  readonly Catch?: [{ readonly ErrorEquals: string[]; readonly ResultPath: string; readonly Next: string }];
+  readonly Choices: [{ readonly Variable?: string; readonly Condition?: string; readonly Next: string }];
   readonly Parameters: { readonly JobDriver: { readonly SparkSubmit: Record<string, unknown> } };
   readonly TimeoutSeconds: number;
   readonly Retry: [{ readonly ErrorEquals: string[]; readonly MaxAttempts: number }];
 }
 
-test("the nightly run submits the report, waits for it, and tries again whatever its end", () => {
-  const { query } = make({ reportTimeoutMinutes: 30 });
+interface Machine {
+  readonly StartAt: string;
+  readonly TimeoutSeconds: number;
+  readonly States: Readonly<Record<string, State>>;
+}
+
+function machine(given: Record<string, unknown>): Machine {
+  const { query } = make(given);
   assert(query);
   const { DefinitionString } = only(query, "AWS::StepFunctions::StateMachine");
-  const machine = JSON.parse(text(DefinitionString)) as { TimeoutSeconds: number; States: { Report: State } };
-  const { Resource, Parameters, TimeoutSeconds, Retry } = machine.States.Report;
-  assert.match(Resource, /:states:::emr-serverless:startJobRun\.sync$/);
-  assert(TimeoutSeconds > 30 * 60, "Spark's own limit comes first");
-  const [retry] = Retry;
-  assert.deepEqual(retry.ErrorEquals, ["States.TaskFailed", "States.Timeout"]);
-  assert(machine.TimeoutSeconds > TimeoutSeconds * (retry.MaxAttempts + 1), "there is time for every try");
+  return JSON.parse(text(DefinitionString)) as Machine;
+}
+
+test("each job of a night is submitted, waited for, and tried again whatever its end", () => {
+  const { TimeoutSeconds: whole, States } = machine({ reportTimeoutMinutes: 30 });
+  const tasks = Object.values(States).filter(({ Type }) => Type === "Task");
+  assert.equal(tasks.length, 3);
+  let longest = 0;
+  for (const { Resource, Parameters, TimeoutSeconds, Retry } of tasks) {
+    assert.match(Resource, /:states:::emr-serverless:startJobRun\.sync$/);
+    assert(TimeoutSeconds > 30 * 60, "Spark's own limit comes first");
+    const [retry] = Retry;
+    assert.deepEqual(retry.ErrorEquals, ["States.TaskFailed", "States.Timeout"]);
+    longest += TimeoutSeconds * (retry.MaxAttempts + 1);
+    const { EntryPoint, SparkSubmitParameters } = Parameters.JobDriver.SparkSubmit;
+    assert.match(String(EntryPoint), /^s3:\/\/.+\/[0-9a-f]{64}\.py$/);
+    assert.match(String(SparkSubmitParameters), /^--py-files s3:\/\/\S+\/[0-9a-f]{64}\.zip --conf spark\./);
+  }
+  assert(whole > longest, "there is time for every try");
+});
+
+test("a night compacts, then reports, and validates on one night of the week; a job that fails fails the night at its end", () => {
+  const { StartAt, States } = machine({});
+  const path = (fails: readonly string[], weekly: boolean): string[] => {
+    const seen: string[] = [];
+    const input = new Set<string>();
+    for (let at: string | undefined = StartAt; at !== undefined; ) {
+      seen.push(at);
+      const state: State | undefined = States[at];
+      assert(state, at);
+      if (state.Type === "Task" && fails.includes(at)) {
+        const [caught] = state.Catch ?? [];
+        if (caught) input.add(caught.ResultPath);
+        at = caught?.Next;
+        continue;
+      }
+      const chosen =
+        state.Type === "Choice" &&
+        state.Choices.find(({ Variable, Condition }) => (Condition ? weekly : input.has(Variable ?? "")));
+      at = chosen ? chosen.Next : (state.Next ?? (state.Default as string | undefined));
+    }
+    return seen.filter((name) => States[name]?.Type !== "Choice");
+  };
+  assert.deepEqual(path([], false), ["Compact", "Report", "Done"]);
+  assert.deepEqual(path([], true), ["Compact", "Report", "Validate", "Done"]);
+  assert.deepEqual(path(["Compact"], false), ["Compact", "Report", "CompactFailed"]);
+  assert.deepEqual(path(["Report"], true), ["Compact", "Report", "Validate", "ReportFailed"]);
+  assert.deepEqual(path(["Validate"], true), ["Compact", "Report", "Validate"], "nothing catches it");
+});
+
+test("the night of the validation is told by the weekday of its start, or by its input", () => {
+  assert.equal(isValidated(-1), "$states.input.validate = true");
+  const [, offset = "", weekday = ""] = /or \(\$floor\(.+ \/ 86400000\) \+ (\d)\) % 7 = (\d)$/.exec(isValidated(3)) ?? [];
+  assert.equal(weekday, "3");
+  for (let day = 0; day < 7; day++) {
+    const milliseconds = Date.UTC(2026, 10, 22 + day, 3);
+    assert.equal((Math.floor(milliseconds / 86_400_000) + Number(offset)) % 7, new Date(milliseconds).getUTCDay());
+  }
+});
+
+test("the jobs read the lake and its table, and write the one report", () => {
+  const { States } = machine({ retentionHours: 168, compactOnUnreadable: "skip" });
   const lake = "s3://tributary-lake-<AccountId>-<Region>";
-  const { EntryPoint, EntryPointArguments, SparkSubmitParameters } = Parameters.JobDriver.SparkSubmit;
-  assert.deepEqual(EntryPointArguments, [
-    "--input",
-    `${lake}/events/`,
-    "--output",
-    `${lake}/reports/p95_event_duration.csv`,
+  const table = ["--catalog", "glue", "--warehouse", `${lake}/table/`, "--namespace", "tributary_history"];
+  const given = (state: string): unknown => States[state]?.Parameters.JobDriver.SparkSubmit.EntryPointArguments;
+  const input = ["--input", `${lake}/events/`, ...table];
+  assert.deepEqual(given("Compact"), [
+    ...input,
+    ...["--metrics", "tributary-events", "--on-unreadable", "skip", "--reach-hours", "169", "--remember-days", "45"],
   ]);
-  assert.match(String(EntryPoint), /^s3:\/\/.+\/[0-9a-f]{64}\.py$/);
-  assert.match(String(SparkSubmitParameters), /^--py-files s3:\/\/\S+\/[0-9a-f]{64}\.zip --conf spark\.sql/);
+  assert.deepEqual(given("Report"), [...input, "--output", `${lake}/reports/p95_event_duration.csv`]);
+  assert.deepEqual(given("Validate"), input);
+});
+
+test("Spark is set by the size of the lake, as emr/submit sets it, and Iceberg is EMR's own", () => {
+  const parameters = String(
+    machine({ sparkSize: "100GB", reportSparkSubmit: "--conf spark.driver.memory=20g" }).States.Compact?.Parameters
+      .JobDriver.SparkSubmit.SparkSubmitParameters,
+  );
+  assert.match(parameters, /spark\.jars=\/usr\/share\/aws\/iceberg\/lib\/iceberg-spark3-runtime\.jar /);
+  assert.match(parameters, /spark\.sql\.shuffle\.partitions=2000 .*--conf spark\.driver\.memory=20g$/);
+  const script =
+    "import json; from tributary_emr import spark_settings as s; " +
+    "print(json.dumps([dict(s.COMMON), dict(s.TABLE), {n: {**s.DATA[n], **s.WORKERS[n]} for n in s.SIZES}]))";
+  const python = spawnSync("python3", ["-c", script], { cwd: fileURLToPath(new URL("../../emr", import.meta.url)) });
+  assert.equal(python.status, 0, String(python.stderr));
+  assert.deepEqual([COMMON, TABLE_SETTINGS, SIZES], JSON.parse(String(python.stdout)));
 });
 
 test("the schedule starts the machine", () => {

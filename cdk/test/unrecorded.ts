@@ -105,6 +105,8 @@ export const UNRECORDED: readonly Unrecorded[] = [
   ),
   kafka("ReadTopic", ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], `read by IAM: ${MSK_IAM}`),
   kafka("UseGroup", ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"], `commit by IAM: ${MSK_IAM}`),
+  job("KeepTable", ["s3:DeleteObject"], "the upkeep: what snapshots held that have expired, and orphans, after days"),
+  job("KeepTable", ["s3:AbortMultipartUpload"], "a large file of the table that failed on its way"),
   job("WriteReports", ["s3:AbortMultipartUpload"], "a large part of a report that failed on its way"),
   job("ReadJobs", ["s3:GetObject"], "EMR Serverless fetches the job's code with this role; here it lies on the disk"),
   job("ReadSubmitted", ["s3:GetObject"], "the same for what emr/submit has put there"),

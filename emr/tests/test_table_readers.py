@@ -9,7 +9,7 @@ from lake_of_tests import ARRIVAL, Lake, event
 from pyspark.sql import SparkSession
 from test_compact import Job
 
-from tributary_emr import averages, report, rules
+from tributary_emr import averages, report, rules, table_rules
 from tributary_emr.lake import LakeError
 from tributary_emr.validate import validate
 
@@ -106,11 +106,11 @@ def test_averages_of_table_and_tail_are_those_of_all_rollups(job: Job) -> None:
 def broken(job: Job, kind: str) -> None:
     table = job.where.table
     statements = {
-        rules.TABLE_HAS: f"DELETE FROM {table} WHERE event_id = 'event-1'",
-        rules.TABLE_ONCE: f"INSERT INTO {table} SELECT * FROM {table} WHERE event_id = 'event-1'",
-        rules.TABLE_ONLY: f"UPDATE {table} SET event_id = 'event-99' WHERE event_id = 'event-1'",
-        rules.TABLE_FIRST: f"UPDATE {table} SET position = position || '0' WHERE event_id = 'event-1'",
-        rules.TABLE_ALIKE: f"UPDATE {table} SET value = 99 WHERE event_id = 'event-1'",
+        table_rules.TABLE_HAS: f"DELETE FROM {table} WHERE event_id = 'event-1'",
+        table_rules.TABLE_ONCE: f"INSERT INTO {table} SELECT * FROM {table} WHERE event_id = 'event-1'",
+        table_rules.TABLE_ONLY: f"UPDATE {table} SET event_id = 'event-99' WHERE event_id = 'event-1'",
+        table_rules.TABLE_FIRST: f"UPDATE {table} SET position = position || '0' WHERE event_id = 'event-1'",
+        table_rules.TABLE_ALIKE: f"UPDATE {table} SET value = 99 WHERE event_id = 'event-1'",
     }
     if statement := statements.get(kind):
         job.spark.sql(statement)
@@ -118,7 +118,7 @@ def broken(job: Job, kind: str) -> None:
         job.lake.write(some_events(50, 1, -20))
 
 
-@pytest.mark.parametrize("kind", rules.TABLE_RULES)
+@pytest.mark.parametrize("kind", table_rules.TABLE_RULES)
 def test_validate_finds_each_way_in_which_table_and_objects_differ(job: Job, kind: str) -> None:
     job.lake.write(some_events(0, 3, 0))
     job.lake.write(some_events(3, 3, 1))
@@ -128,7 +128,7 @@ def test_validate_finds_each_way_in_which_table_and_objects_differ(job: Job, kin
     broken(job, kind)
     found = {breach.rule for breach in validate(job.spark, job.lake.events, {}, table=job.table).breaches}
     assert kind in found
-    assert found <= {*rules.TABLE_RULES}
+    assert found <= {*table_rules.TABLE_RULES}
 
 
 def test_a_log_whose_loaded_objects_have_expired_has_no_gap(job: Job) -> None:

@@ -14,6 +14,7 @@ from tributary_emr import schema
 from tributary_emr.footers import Footer
 from tributary_emr.lake import PASSED_OVER, StoredObject
 from tributary_emr.schema import ObjectName
+from tributary_emr.table_rules import Breach
 
 _CELL_MS = int(schema.CELL.total_seconds() * 1000)
 _ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
@@ -67,31 +68,8 @@ RULES = (
     DOUBLED,
 )
 
-TABLE_HAS = "the table has every event of the objects that it has loaded"
-TABLE_ONCE = "the table has an event id once a day"
-TABLE_ONLY = "the table has nothing that its objects have not"
-TABLE_FIRST = "the table has the copy that arrived first"
-TABLE_ALIKE = "a row of the table is as in its object"
-TABLE_FOUND = "what is not loaded lies where the next load looks"
-
-#: The rules about the table, in the order of its listing.
-TABLE_RULES = (TABLE_HAS, TABLE_ONCE, TABLE_ONLY, TABLE_FIRST, TABLE_ALIKE, TABLE_FOUND)
-
 #: The rules about rollups, in the order of the table.
 ROLLUP_RULES = (ROLLUP_PRESENT, ROLLUP_OWNED, ROLLUP_LATENESS, ROLLUP_KEY, ROLLUP_EQUAL)
-
-
-@dataclass(frozen=True)
-class Breach:
-    """A rule that does not hold."""
-
-    rule: str
-    where: str
-    """The object's key, or an event id."""
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.value} (rule: {self.rule})"
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from tributary_emr import rules, schema
+from tributary_emr import schema, table_rules
 from tributary_emr.loaded import Loaded, LogKey, Named
-from tributary_emr.rules import Breach
 from tributary_emr.schema import CELL
 from tributary_emr.table import Table
+from tributary_emr.table_rules import Breach
 from tributary_emr.tail import read_objects
 from tributary_emr.transforms import by_arrival, day_number, distinct_events
 
@@ -55,13 +55,15 @@ def _behind(objects: Sequence[Named], loaded: Loaded) -> Iterator[Breach]:
     first = loaded.first_day
     for found in objects:
         if first is not None and found.name.date < first.isoformat() and not loaded.holds(found):
-            yield Breach(rules.TABLE_FOUND, found.stored.key, f"the table is past {first}; compact --all loads it")
+            yield Breach(
+                table_rules.TABLE_FOUND, found.stored.key, f"the table is past {first}; compact --all loads it"
+            )
 
 
 def _doubled(rows: DataFrame) -> Iterator[Breach]:
     doubled = rows.groupBy("event_id", "_day").count().where("count > 1").limit(_MOST_NAMED)
     for row in sorted(doubled.collect()):
-        yield Breach(rules.TABLE_ONCE, row["event_id"], f"{row['count']} rows of one day in the table")
+        yield Breach(table_rules.TABLE_ONCE, row["event_id"], f"{row['count']} rows of one day in the table")
 
 
 def _whole_logs(held: Sequence[Named], loaded: Loaded) -> set[tuple[str, int]]:
@@ -103,10 +105,10 @@ def _what(names: Sequence[str]) -> Column:
         alike = alike & F.col(f"t_{name}").eqNullSafe(F.col(f"o_{name}"))
     same_copy = (F.col("t_shard") == F.col("o_shard")) & (F.col("t_position") == F.col("o_position"))
     return (
-        F.when(~in_table, rules.TABLE_HAS)
-        .when(~in_objects & F.col("_whole"), rules.TABLE_ONLY)
-        .when(in_objects & (ours < theirs), rules.TABLE_FIRST)
-        .when(in_objects & same_copy & ~alike, rules.TABLE_ALIKE)
+        F.when(~in_table, table_rules.TABLE_HAS)
+        .when(~in_objects & F.col("_whole"), table_rules.TABLE_ONLY)
+        .when(in_objects & (ours < theirs), table_rules.TABLE_FIRST)
+        .when(in_objects & same_copy & ~alike, table_rules.TABLE_ALIKE)
     )
 
 

@@ -20,7 +20,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from tributary_emr import catalog, rules, schema
+from tributary_emr import catalog, rules, schema, table_rules
 from tributary_emr.footers import Footer, read_footers
 from tributary_emr.lake import LakeError, bucket_uri, key_of, keys_read, parquet_objects, read_events
 from tributary_emr.loaded import Loaded
@@ -186,7 +186,7 @@ def _show(found: Validation, source: str, *, allow_doubled: bool) -> None:
     if found.rollups:
         checked += rules.ROLLUP_RULES
     if found.table:
-        checked += rules.TABLE_RULES
+        checked += table_rules.TABLE_RULES
     print(text_table(("rule", "breaches"), [(rule, by_rule[rule]) for rule in checked]))
     sums = {name.removeprefix("tributary-"): count for name, count in found.audit.items()}
     print(f"\n{found.objects:,} objects, {found.rows:,} rows in {source}")

@@ -1,6 +1,6 @@
 """Records what each part asks of AWS, for cdk/test to hold the roles to: `make record-permissions`.
 
-    python -m tributary_local.recording.record kinesis redpanda submit deployment
+    python -m tributary_local.recording.record kinesis redpanda submit table deployment
 
 Every part runs as on any other day, on a stack of its own, with an access key that is the part's name, through a proxy
 that remembers. A part that is named replaces what the file has of it.
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -142,6 +143,47 @@ def _submit(aws: Any, port: int, principal: str, options: list[str], state: str,
         raise Failure(f"{principal} ended with status {process.returncode}", errors)
 
 
+def table_parts(settings: Settings, steps: Steps) -> Iterator[Asked]:
+    """The jobs that have to do with the table, with Glue for a catalog, over moto: the local stack has no Glue."""
+    sys.path.insert(0, str(ROOT / "emr/tests"))
+    from emr_of_tests import moto as services
+    from lake_of_tests import Lake, event
+
+    jobs_of = {
+        "compact": ("compact", ["--metrics", "tributary-events"]),
+        "report-table": ("report", ["--output", "s3://lake/reports/p95_event_duration.csv"]),
+        "validate-table": ("validate_table", []),
+    }
+    with services() as aws, tempfile.TemporaryDirectory() as folder:
+        lake, s3 = Lake(Path(folder)), aws.client("s3")
+        lake.write_both([event(n) for n in range(600)])
+        # Two of its ids are in the table when it is loaded.
+        lake.write_both([event(n) for n in range(598, 700)])
+        for file in lake.root.rglob("*.parquet"):
+            s3.upload_file(str(file), "lake", str(file.relative_to(lake.root)))
+        # The deployment has made it.
+        aws.client("glue").create_database(DatabaseInput={"Name": "history"})
+        with RecordingProxy(int(aws.endpoint.rpartition(":")[2]), Names(buckets={"lake": "lake"})) as proxy:
+            for principal, (job, options) in jobs_of.items():
+                with steps.step(f"Run {job} with the table in Glue"):
+                    _run_with_table(aws, proxy.port, principal, job, options)
+            yield from proxy.recorded(jobs_of)
+
+
+def _run_with_table(aws: Any, port: int, principal: str, job: str, options: list[str]) -> None:
+    environment = {
+        **aws.environ,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": principal,
+        "PYTHONPATH": str(ROOT / "emr"),
+    }
+    table = ["--catalog", "glue", "--warehouse", "s3://lake/table/"]
+    command = [sys.executable, "-m", f"tributary_emr.{job}", "--input", "s3://lake/events/", *options, *table]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"{job} ended with status {done.returncode}", done.stderr)
+
+
 def deployment_parts(settings: Settings, steps: Steps) -> Iterator[Asked]:
     """What moves the code, the smoke test, and the redrive, on deployed stacks. Lambda's answers are played."""
     from tributary_local.runs.deployment import DeploymentSettings, deployment_target, place_on
@@ -227,6 +269,7 @@ def main() -> int:
         "kinesis": lambda settings: stack_parts(settings, console, steps, "kinesis"),
         "redpanda": lambda settings: stack_parts(settings, console, steps, "redpanda"),
         "submit": lambda settings: submit_parts(settings, steps),
+        "table": lambda settings: table_parts(settings, steps),
         "deployment": lambda settings: deployment_parts(settings, steps),
     }
     chosen = sys.argv[1:] or list(parts)

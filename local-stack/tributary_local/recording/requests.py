@@ -121,6 +121,8 @@ def _s3(seen: Seen, names: Names) -> Iterator[_Question]:
             yield "s3:PutObject", place, {"s3:ObjectCreationOperation": "true", **condition}, False
         case ("PUT", "key", "uploadId") | ("POST", "key", "uploads"):
             yield "s3:PutObject", place, {"s3:ObjectCreationOperation": "false"}, False
+        case ("PUT", "key", "tagging"):
+            yield "s3:PutObjectTagging", place, {}, False
         case ("DELETE", "key", "uploadId"):
             yield "s3:AbortMultipartUpload", place, {}, False
         case ("DELETE", "key", ""):
@@ -183,6 +185,19 @@ def _emr(seen: Seen, _: Names) -> Iterator[_Question]:
     yield f"elasticmapreduce:{_target(seen)}", cluster, {}, False
 
 
+def _glue(seen: Seen, _: Names) -> Iterator[_Question]:
+    operation, parameters = _target(seen), json.loads(seen.body)
+    table = parameters.get("TableInput", {}).get("Name") or parameters.get("Name")
+    database = parameters.get("DatabaseName") or table
+    # Of what lies in a catalog IAM is asked with all that lies above it:
+    # https://docs.aws.amazon.com/glue/latest/dg/glue-specifying-resource-arns.html
+    places = ["catalog", f"database/{database}"]
+    if "DatabaseName" in parameters:
+        places.append(f"table/{database}/{table}")
+    for place in places:
+        yield f"glue:{operation}", f"arn:aws:glue:{REGION}:{ACCOUNT}:{place}", {}, False
+
+
 def _sts(seen: Seen, _: Names) -> Iterator[_Question]:
     if b"Action=GetCallerIdentity" not in seen.body:
         raise UnknownRequestError(f"STS: {seen.body[:80]!r}")
@@ -197,7 +212,9 @@ def _sqs(_: Seen, __: Names) -> Iterator[_Question]:
 
 def _alarms(seen: Seen, names: Names) -> Iterator[_Question]:
     if found := re.search(rb"Action=(\w+)", seen.body):
-        yield f"cloudwatch:{found.group(1).decode()}", "*", {}, False
+        namespace = re.search(rb"(?:^|&)Namespace=([^&]+)", seen.body)
+        context = {"cloudwatch:namespace": unquote(namespace.group(1).decode())} if namespace else {}
+        yield f"cloudwatch:{found.group(1).decode()}", "*", context, False
         return
     yield from _cloudwatch(seen, names)
 
@@ -209,6 +226,7 @@ _READERS: dict[str, Callable[[Seen, Names], Iterator[_Question]]] = {
     "lambda": _lambda,
     "emr-serverless": _emr_serverless,
     "elasticmapreduce": _emr,
+    "glue": _glue,
     "sts": _sts,
     "sqs": _sqs,
 }
