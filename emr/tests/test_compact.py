@@ -1,8 +1,10 @@
 """The table holds each event once, whatever happens to the job that loads it."""
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from tributary_emr.loaded import Loaded
 from tributary_emr.table import BRANCH, Table
 from tributary_emr.table_check import check_table
 from tributary_emr.tail import list_objects
+from tributary_emr.upkeep import ORPHANS
 
 NOW = datetime(2026, 11, 29, 1, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -286,6 +289,8 @@ def test_upkeep_changes_files_and_no_row(job: Job) -> None:
     files = f"SELECT count(*) FROM {job.where.table}.files"
     assert job.spark.sql(files).first()[0] == 6
     changed = job.table.snapshot_id
+    snapshots = f"SELECT snapshot_id FROM {job.where.table}.snapshots ORDER BY committed_at"
+    oldest = job.spark.sql(snapshots).first()[0]
     run = job.run()
     assert run.upkeep == ["rewrote 6 files as 1"]
     assert job.spark.sql(files).first()[0] == 1
@@ -295,9 +300,25 @@ def test_upkeep_changes_files_and_no_row(job: Job) -> None:
         job.lake.write([event(n, arrival_time=ARRIVAL + n * HOUR)])
         objects.append([event(n)])
     job.run("--slice-objects", "1", "--small-files", "0")
-    run = job.run("--snapshot-days", "7", now=datetime.now(UTC) + 8 * DAY)
+    run = job.run("--snapshot-days", "7", "--orphan-days", "0", now=datetime.now(UTC) + 8 * DAY)
     assert any("expired snapshots" in line for line in run.upkeep)
     assert len(job.table.snapshots()) == 10
-    assert job.table.changed_days(changed) is None
+    assert job.table.changed_days(oldest) is None
     assert job.rows() == expected(*objects)
     assert job.breaches() == []
+
+
+def test_files_that_nothing_refers_to_go_once_a_week_when_they_are_old(job: Job) -> None:
+    job.lake.write([event(1)])
+    job.run()
+    data = Path(job.where.warehouse) / job.where.namespace / "events/data"
+    old, young = data / "old.parquet", data / "young.parquet"
+    for file, days in ((old, 4), (young, 2)):
+        file.write_bytes(b"PAR1")
+        moment = (datetime.now(UTC) - days * DAY).timestamp()
+        os.utime(file, (moment, moment))
+    assert job.run(now=datetime.now(UTC)).upkeep == []
+    job.table.set_property(ORPHANS, str(int((datetime.now(UTC) - 8 * DAY).timestamp())))
+    assert job.run(now=datetime.now(UTC)).upkeep == ["deleted 1 files that nothing refers to"]
+    assert (old.exists(), young.exists()) == (False, True)
+    assert job.rows() == expected([event(1)])

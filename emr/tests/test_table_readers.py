@@ -38,6 +38,12 @@ def report_csv(job: Job, *options: str, with_table: bool = True) -> str:
     return output.read_text()
 
 
+def rounded(text: str) -> list[list[str]]:
+    """A report without the digits in which sums differ that were made in another order."""
+    _, *rows = csv.reader(io.StringIO(text))
+    return [[*row[:4], *(f"{float(cell):.9g}" for cell in row[4:])] for row in rows]
+
+
 def days_of(text: str) -> list[str]:
     return [row["day"] for row in csv.DictReader(io.StringIO(text))]
 
@@ -51,7 +57,7 @@ def test_the_report_of_table_and_tail_is_that_of_all_objects_and_computes_only_d
     job.run()
     first = report_csv(job, *few)
     assert days_of(first) == ["2026-11-22", "2026-11-23"]
-    assert first == report_csv(job, *few, with_table=False)
+    assert rounded(first) == rounded(report_csv(job, *few, with_table=False))
 
     def said() -> str:
         return next(line for line in capsys.readouterr().out.splitlines() if "→" in line and "the same" not in line)
@@ -64,17 +70,18 @@ def test_the_report_of_table_and_tail_is_that_of_all_objects_and_computes_only_d
     job.lake.write([*some_events(10, 4, 2), *some_events(3, 1, 0, value=-1.0)[:1], *some_events(90, 1, 0)])
     second = report_csv(job, *few)
     assert said().startswith("2 days computed again from the table and 1 objects")
-    assert second == report_csv(job, *few, with_table=False)
+    assert rounded(second) == rounded(report_csv(job, *few, with_table=False))
     capsys.readouterr()
     # Loaded: the same rows, from elsewhere; files put together change no day.
     job.run()
-    assert report_csv(job, *few) == second
+    assert rounded(report_csv(job, *few)) == rounded(second)
     assert said().startswith("2 days computed again from the table and 0 objects")
-    assert report_csv(job, *few, "--full") == second
+    assert rounded(report_csv(job, *few, "--full")) == rounded(second)
     # Other options, or somebody else's CSV, hold for no day.
     assert days_of(report_csv(job, "--minimum-events", "6")) == ["2026-11-22"]
     (job.lake.root / "reports/report.csv").write_text("day,device_type\n")
-    assert report_csv(job, *few) == second
+    (job.lake.root / "reports/.report.csv.crc").unlink()
+    assert rounded(report_csv(job, *few)) == rounded(second)
     # A row that somebody deletes changes its day.
     job.spark.sql(f"DELETE FROM {job.where.table} WHERE event_id IN ('event-10', 'event-11')")
     assert days_of(report_csv(job, *few)) == ["2026-11-22", "2026-11-23"]
@@ -99,6 +106,7 @@ def test_averages_of_table_and_tail_are_those_of_all_rollups(job: Job) -> None:
 
     for options in ((), ("--day", "2026-11-23")):
         alike = [averages_csv(f"{which}.csv", *options, with_table=which) for which in (True, False)]
+        # Averages of halves and whole numbers: no digit is rounded.
         assert alike[0] == alike[1]
         assert alike[0].count("\n") == (4 if not options else 2)
 
