@@ -5,7 +5,7 @@ import type { Construct } from "constructs";
 
 import { makeAlarms } from "./alarms.ts";
 import { Catalog } from "./catalog.ts";
-import { streamName, workgroupName } from "./names.ts";
+import { streamName, tableDatabaseName, workgroupName } from "./names.ts";
 import { Nightly } from "./nightly.ts";
 import type { Settings } from "./settings.ts";
 import type { Storage } from "./storage.ts";
@@ -44,6 +44,7 @@ export class Query extends Stack {
     makeAlarms(this.nightly, settings, "nightly", { $machine: this.nightly.machine.ref, $stream: stream });
     new CfnOutput(this, "ApplicationId", { value: this.nightly.application.attrApplicationId });
     new CfnOutput(this, "JobRoleArn", { value: this.nightly.jobRole.roleArn });
+    new CfnOutput(this, "TableDatabase", { value: tableDatabaseName(settings) });
     new CfnOutput(this, "MachineArn", { value: this.nightly.machine.ref });
   }
 }

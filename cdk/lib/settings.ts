@@ -111,7 +111,7 @@ export const KNOBS = {
     "EMR release: Spark 3.5",
   ),
   reportSparkSubmit: text(
-    "--conf spark.sql.optimizer.windowGroupLimitThreshold=-1",
+    "",
     /^$|^--/,
     "empty, or parameters of spark-submit",
     "further parameters of spark-submit, for every job; they replace those of `sparkSize`",

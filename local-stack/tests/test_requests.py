@@ -57,6 +57,28 @@ def test_metrics_are_asked_for_with_their_namespace_in_each_protocol() -> None:
     spoken = json.dumps({"Namespace": "Tributary"}).encode()
     asked_for = questions("monitoring", "POST", "/", body=spoken, x_amz_target=target)
     assert asked_for[0][2] == {"cloudwatch:namespace": "Tributary"}
+    query = b"Action=PutMetricData&Version=2010-08-01&Namespace=Tributary&MetricData.member.1.MetricName=TableRows"
+    assert questions("monitoring", "POST", "/", body=query)[0] == (
+        "cloudwatch:PutMetricData",
+        "*",
+        {"cloudwatch:namespace": "Tributary"},
+        False,
+    )
+
+
+def test_a_tag_is_a_permission_of_its_own() -> None:
+    assert questions("s3", "PUT", "/my-lake/events/x?tagging") == [("s3:PutObjectTagging", "lake/events/x", {}, False)]
+
+
+def test_who_asks_for_a_table_of_glue_asks_for_its_database_and_its_catalog_too() -> None:
+    body = json.dumps({"DatabaseName": "history", "TableInput": {"Name": "events"}}).encode()
+    updated = questions("glue", "POST", "/", body=body, x_amz_target="AWSGlue.UpdateTable")
+    assert {action for action, *_ in updated} == {"glue:UpdateTable"}
+    arn = "arn:aws:glue:us-east-1:000000000000:"
+    places = [resource for _, resource, *_ in updated]
+    assert places == [f"{arn}catalog", f"{arn}database/history", f"{arn}table/history/events"]
+    named = questions("glue", "POST", "/", body=b'{"Name": "history"}', x_amz_target="AWSGlue.GetDatabase")
+    assert [resource for _, resource, *_ in named] == [f"{arn}catalog", f"{arn}database/history"]
 
 
 def test_operations_of_rest_services_are_found_by_their_paths() -> None:
