@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tributary_local.failure import Failure
 from tributary_local.parts import containers, localstack, processes, stack
-from tributary_local.parts.containers import IMAGES, MADE_FROM, PROFILES, LocalStackContainer, docker_answers
+from tributary_local.parts.containers import KAFKA, LOCALSTACK, PROFILES, LocalStackContainer, docker_answers
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.localstack import LocalStackProcess
 from tributary_local.parts.monitor import PORT_VARIABLE
@@ -24,13 +24,14 @@ from tributary_local.runs.demo import show_dashboards
 from tributary_local.settings import Settings
 
 LOCAL_STACK = Path(__file__).resolve().parents[1]
+IMAGES = {"localstack": LOCALSTACK, "kafka": KAFKA}
 COMPOSE = yaml.safe_load((LOCAL_STACK / "compose.yaml").read_text(encoding="utf-8"))["services"]
 
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingDocker:
     """First on the PATH; LocalStack is healthy as soon as its container runs."""
-    recording = RecordingDocker(tmp_path / "bin", IMAGES)
+    recording = RecordingDocker(tmp_path / "bin", {service: image.name for service, image in IMAGES.items()})
     monkeypatch.setenv("PATH", recording.on_path)
     for module in (localstack, stack):
         monkeypatch.setattr(module, "is_healthy", lambda _: "localstack" in recording.running)
@@ -277,21 +278,21 @@ def test_grafana_is_where_compose_publishes_it() -> None:
     assert COMPOSE["grafana"]["ports"] == ["127.0.0.1:${TRIBUTARY_GRAFANA_PORT:-3000}:3000"]
 
 
-@pytest.mark.parametrize("service", list(MADE_FROM))
+@pytest.mark.parametrize("service", list(IMAGES))
 def test_an_image_is_made_from_exactly_the_files_that_its_dockerfile_copies(service: str) -> None:
     build = COMPOSE[service]["build"]
     dockerfile = (LOCAL_STACK / build["dockerfile"]).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line.split() for line in dockerfile.splitlines() if line.startswith("COPY ") and "--from" not in line]
-    copied = {path for line in lines for path in line[1:-1]}
-    assert copied | {build["dockerfile"]} == set(MADE_FROM[service])
-    assert COMPOSE[service]["image"] == IMAGES[service]
+    copied = {path.replace("${LOCK}", "stack") for line in lines for path in line[1:-1]}
+    assert copied | {build["dockerfile"]} == set(IMAGES[service].files)
+    assert COMPOSE[service]["image"] == IMAGES[service].name
 
 
-@pytest.mark.parametrize("service", list(MADE_FROM))
+@pytest.mark.parametrize("service", list(IMAGES))
 def test_a_base_is_fixed_by_digest_and_can_be_another(service: str) -> None:
     build = COMPOSE[service]["build"]
     dockerfile = (LOCAL_STACK / build["dockerfile"]).read_text(encoding="utf-8")
-    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, flags=re.MULTILINE))
+    defaults = dict(re.findall(r"^ARG (TRIBUTARY_\w+)=(\S+)$", dockerfile, flags=re.MULTILINE))
     assert list(defaults) == build["args"]
     assert set(defaults) <= set(containers.BASES)
     assert all(re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image) for image in defaults.values())
@@ -302,9 +303,9 @@ def test_a_base_is_fixed_by_digest_and_can_be_another(service: str) -> None:
 
 def test_images_bear_the_versions_of_the_locks() -> None:
     lock = (LOCAL_STACK / "set-up/stack.lock").read_text(encoding="utf-8")
-    assert f"\nlocalstack-core=={IMAGES['localstack'].partition(':')[2]} " in re.sub(r"\[[\w,-]+\]", "", lock)
+    assert f"\nlocalstack-core=={LOCALSTACK.name.partition(':')[2]} " in re.sub(r"\[[\w,-]+\]", "", lock)
     pom = (LOCAL_STACK / "set-up/kafka/pom.xml").read_text(encoding="utf-8")
-    assert f"<kafka.version>{IMAGES['kafka'].partition(':')[2]}<" in pom
+    assert f"<kafka.version>{KAFKA.name.partition(':')[2]}<" in pom
 
 
 def test_localstack_has_the_settings_of_the_process(settings: Settings, tmp_path: Path) -> None:

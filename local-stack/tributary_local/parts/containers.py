@@ -4,21 +4,52 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import ports
-from tributary_local.parts.localstack import LocalStackProcess, log_file, services, wait_until_healthy
+from tributary_local.parts.localstack import LocalStackProcess, log_file, wait_until_healthy
+from tributary_local.parts.localstack import services as services_of
 from tributary_local.settings import Settings
 
+COMPOSE_FILE = "local-stack/compose.yaml"
 PROFILES = ("console", "grafana", "kafka", "redpanda")
 """All of compose.yaml: what it was asked to start is found and stopped, whatever is asked for by then."""
 LABEL = "tributary.made-from"
 BASES = ("TRIBUTARY_PYTHON_IMAGE", "TRIBUTARY_NODE_IMAGE", "TRIBUTARY_MAVEN_IMAGE")
 """Variables that put another image in the place of one that a Dockerfile begins with."""
-IMAGES = {"localstack": "tributary-localstack:4.8.1", "kafka": "tributary-kafka:3.9.1"}
-MADE_FROM = {
-    "localstack": (
+
+
+@dataclass(frozen=True)
+class Image:
+    """One that is built here, from files below local-stack/."""
+
+    name: str
+    files: tuple[str, ...]
+
+    def made_from(self, settings: Settings) -> str:
+        """A hash of all that goes into it."""
+        parts = [(settings.root / "local-stack" / name).read_bytes() for name in self.files]
+        parts += [settings.environment.get(name, "").encode() for name in BASES]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+    def is_current(self, settings: Settings) -> bool:
+        """Whether the engine has it, made from what is there now."""
+        label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
+        found = subprocess.run(
+            ["docker", "image", "inspect", "--format", label, self.name],
+            env=settings.child_environment(),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        return found.returncode == 0 and found.stdout.strip() == self.made_from(settings)
+
+
+def localstack_image(name: str, lock: str) -> Image:
+    """LocalStack with the packages of `lock`."""
+    files = (
         "emulators/localstack/Dockerfile",
         "emulators/patch-kinesis-local.mjs",
         "set-up/bootstrap.lock",
@@ -26,17 +57,22 @@ MADE_FROM = {
         "set-up/kinesis-local/.npmrc",
         "set-up/kinesis-local/package-lock.json",
         "set-up/kinesis-local/package.json",
-        "set-up/stack.lock",
-    ),
-    "kafka": (
+        f"set-up/{lock}.lock",
+    )
+    return Image(name, files)
+
+
+LOCALSTACK = localstack_image("tributary-localstack:4.8.1", "stack")
+KAFKA = Image(
+    "tributary-kafka:3.9.1",
+    (
         "emulators/kafka/Dockerfile",
         "emulators/kafka/log4j.properties",
         "emulators/kafka/run-in-container.sh",
         "emulators/kafka/server.properties",
         "set-up/kafka/pom.xml",
     ),
-}
-"""The files of an image, below local-stack/."""
+)
 
 
 def docker_answers() -> bool:
@@ -61,18 +97,14 @@ def localstack(settings: Settings) -> "LocalStackProcess | LocalStackContainer":
     return container if wanted and docker_answers() else process
 
 
-def made_from(root: Path, service: str, environment: dict[str, str]) -> str:
-    """A hash of all that goes into the image of `service`."""
-    parts = [(root / "local-stack" / name).read_bytes() for name in MADE_FROM[service]]
-    parts += [environment.get(name, "").encode() for name in BASES]
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-
-
 class Compose:
     """docker compose on the containers of one stack."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: Sequence[str] = (COMPOSE_FILE,), services: str = "") -> None:
+        """`services`: what LocalStack is to serve, if not what a stack needs."""
         self.settings = settings
+        self.files = [f"--file={file}" for file in files]
+        self.services = services or ",".join(services_of(settings))
 
     def run(
         self, *arguments: str, profiles: Iterable[str] = PROFILES, check: bool = True, made_from: str = ""
@@ -80,12 +112,12 @@ class Compose:
         """Raises Failure when it fails, unless `check` is off."""
         project = f"tributary-{self.settings.port}"
         result = subprocess.run(
-            ["docker", "compose", "--project-name", project, "--file", "local-stack/compose.yaml", *arguments],
+            ["docker", "compose", "--project-name", project, *self.files, *arguments],
             cwd=self.settings.root,
             env=self.settings.child_environment(
                 TRIBUTARY_PORT=str(self.settings.port),
                 TRIBUTARY_BROKER_PORT=str(self.settings.broker_port),
-                TRIBUTARY_SERVICES=",".join(services(self.settings)),
+                TRIBUTARY_SERVICES=self.services,
                 TRIBUTARY_MADE_FROM=made_from,
                 COMPOSE_PROFILES=",".join(profiles),
             ),
@@ -110,10 +142,11 @@ class LocalStackContainer:
     else COMPOSE_PROFILES names."""
 
     name = "LocalStack (container)"
+    image = LOCALSTACK
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, compose: Compose | None = None) -> None:
         self.settings = settings
-        self.compose = Compose(settings)
+        self.compose = compose or Compose(settings)
         self.marker = settings.run / "localstack.container"
 
     @property
@@ -131,17 +164,17 @@ class LocalStackContainer:
         """Whether it was started and not stopped since, running or not."""
         return self.marker.exists()
 
-    def to_build(self) -> list[str]:
+    def to_build(self) -> dict[str, Image]:
         """The services whose image is missing, or was made from something else."""
-        return [name for name in ("localstack", *self.broker) if name in IMAGES and not self._is_current(name)]
+        images = {"localstack": self.image, **({"kafka": KAFKA} if "kafka" in self.broker else {})}
+        return {service: image for service, image in images.items() if not image.is_current(self.settings)}
 
-    def build(self, service: str) -> None:
+    def build(self, service: str, image: Image) -> None:
         """Minutes, the first time. Raises Failure with the end of what the engine said."""
         log = self.settings.run / "images.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        done = self.compose.run(
-            "--progress", "plain", "build", service, check=False, made_from=self._made_from(service)
-        )
+        arguments = ("--progress", "plain", "build", service)
+        done = self.compose.run(*arguments, check=False, made_from=image.made_from(self.settings))
         log.write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode != 0:
             raise Failure(f"the image of {service} could not be built", last_lines(log))
@@ -168,21 +201,6 @@ class LocalStackContainer:
             self._save_log()
             self.compose.run("down", "--volumes")
             self.marker.unlink()
-
-    def _made_from(self, service: str) -> str:
-        return made_from(self.settings.root, service, dict(self.settings.environment))
-
-    def _is_current(self, service: str) -> bool:
-        label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
-        found = subprocess.run(
-            ["docker", "image", "inspect", "--format", label, IMAGES[service]],
-            env=self.settings.child_environment(),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
-        return found.returncode == 0 and found.stdout.strip() == self._made_from(service)
 
     def _save_log(self) -> None:
         said = self.compose.run("logs", "--no-color", "--no-log-prefix", "localstack", check=False)

@@ -156,9 +156,10 @@ class Stack:
         return [part for part in parts if part]
 
     def _build_images(self, step: Announce) -> None:
-        for service in self.localstack.to_build() if isinstance(self.localstack, LocalStackContainer) else ():
-            with step(f"Build the image of {service} (minutes, the first time)"):
-                self.localstack.build(service)
+        if isinstance(self.localstack, LocalStackContainer):
+            for service, image in self.localstack.to_build().items():
+                with step(f"Build the image of {service} (minutes, the first time)"):
+                    self.localstack.build(service, image)
 
     def _start_grafana(self) -> None:
         try:
