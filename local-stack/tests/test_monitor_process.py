@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from tributary_local.emr_metrics import job_metrics
+from tributary_local.nightly_metrics import job_metrics
 from tributary_local.parts import processes
 from tributary_local.parts.monitor import PORT_VARIABLE, Monitor
 from tributary_local.parts.ports import free_port
@@ -88,9 +88,8 @@ def test_a_monitor_that_ended_is_a_warning_with_the_end_of_its_log(stack: Stack)
 
 def test_a_report_counts_as_one_job_that_succeeded_or_failed() -> None:
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=True)}
-    assert counts == {"SuccessJobs": 1, "FailedJobs": 0}
+    assert counts == {"ExecutionsSucceeded": 1, "ExecutionsFailed": 0, "ExecutionsTimedOut": 0}
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=False)}
-    assert counts == {"SuccessJobs": 0, "FailedJobs": 1}
-    assert all(
-        metric["Dimensions"] == [{"Name": "ApplicationId", "Value": "local"}] for metric in job_metrics(succeeded=True)
-    )
+    assert counts == {"ExecutionsSucceeded": 0, "ExecutionsFailed": 1, "ExecutionsTimedOut": 0}
+    dimensions = [metric["Dimensions"] for metric in job_metrics(succeeded=True)]
+    assert dimensions == [[{"Name": "StateMachineArn", "Value": "local"}]] * 3
