@@ -21,6 +21,7 @@ from tributary_local.parts.monitor import PORT_VARIABLE
 from tributary_local.parts.ports import free_port
 from tributary_local.parts.stack import Stack
 from tributary_local.runs.demo import show_dashboards
+from tributary_local.runs.deployment import DeploymentContainer, DeploymentSettings, DeploymentTarget, deployment_target
 from tributary_local.settings import Settings
 
 LOCAL_STACK = Path(__file__).resolve().parents[1]
@@ -98,7 +99,7 @@ def printed(of: Stack) -> str:
 
 def test_up_starts_grafana_after_localstack_and_the_demo_says_where(make_stack, docker: RecordingDocker) -> None:
     whole = make_stack()
-    whole.up()
+    whole.up(dashboards=True)
     first, second = docker.of("up")
     assert (first.services, first.profiles) == (set(), set())
     assert second.services == {"grafana"}
@@ -111,7 +112,7 @@ def test_up_starts_grafana_after_localstack_and_the_demo_says_where(make_stack, 
 
 
 def test_profiles_that_are_asked_for_are_started_beside_the_brokers(make_stack, docker: RecordingDocker) -> None:
-    make_stack(COMPOSE_PROFILES="console,grafana", BROKER="redpanda").up()
+    make_stack(COMPOSE_PROFILES="console,grafana", BROKER="redpanda").up(dashboards=True)
     first, second = docker.of("up")
     assert first.profiles == {"console", "redpanda"}
     assert second.services == {"grafana"}
@@ -120,7 +121,7 @@ def test_profiles_that_are_asked_for_are_started_beside_the_brokers(make_stack, 
 
 def test_kafka_takes_the_place_of_redpanda(make_stack, docker: RecordingDocker) -> None:
     whole = make_stack(BROKER="redpanda", TRIBUTARY_REDPANDA="0")
-    whole.up(dashboards=False)
+    whole.up()
     assert docker.running == {"localstack", "kafka"}
     assert whole.kafka is None
     assert [call.services for call in docker.of("build")] == [{"localstack"}, {"kafka"}]
@@ -128,7 +129,7 @@ def test_kafka_takes_the_place_of_redpanda(make_stack, docker: RecordingDocker) 
 
 def test_compose_is_told_ports_and_services_and_which_stack_it_is(make_stack, docker: RecordingDocker) -> None:
     whole = make_stack(BROKER="redpanda")
-    whole.up()
+    whole.up(dashboards=True)
     for call in docker.of("up"):
         assert call.arguments[:3] == ["compose", "--project-name", f"tributary-{whole.settings.port}"]
         assert call.env["TRIBUTARY_PORT"] == str(whole.settings.port)
@@ -138,18 +139,18 @@ def test_compose_is_told_ports_and_services_and_which_stack_it_is(make_stack, do
 
 def test_up_again_starts_only_what_is_missing(make_stack, docker: RecordingDocker) -> None:
     whole = make_stack()
-    whole.up()
+    whole.up(dashboards=True)
     docker.forget()
-    whole.up()
+    whole.up(dashboards=True)
     assert "already up and healthy" in printed(whole)
     assert docker.of("up") == []
     docker.stop("grafana")
-    whole.up()
+    whole.up(dashboards=True)
     assert [call.services for call in docker.of("up")] == [{"grafana"}]
 
 
 def test_down_stops_what_was_started_whatever_is_asked_for_by_then(make_stack, docker: RecordingDocker) -> None:
-    make_stack(COMPOSE_PROFILES="console", BROKER="redpanda").up()
+    make_stack(COMPOSE_PROFILES="console", BROKER="redpanda").up(dashboards=True)
     other = make_stack(TRIBUTARY_GRAFANA="0", TRIBUTARY_DOCKER="0")
     other.down()
     (down,) = docker.of("down")
@@ -165,7 +166,7 @@ def test_down_stops_what_was_started_whatever_is_asked_for_by_then(make_stack, d
 def test_without_grafana_the_demo_has_the_monitor(make_stack, docker: RecordingDocker, more: dict[str, str]) -> None:
     whole = make_stack(**more)
     monitor_that_sleeps(whole)
-    whole.up()
+    whole.up(dashboards=True)
     assert docker.running == {"localstack"}
     assert show_dashboards(whole, whole.console) == whole.monitor.address
 
@@ -176,7 +177,7 @@ def test_a_grafana_that_cannot_be_had_is_a_warning_and_the_demo_has_the_monitor(
     docker.refuse("--no-deps")
     whole = make_stack()
     monitor_that_sleeps(whole)
-    whole.up()
+    whole.up(dashboards=True)
     assert "warning: no Grafana: docker compose up failed. no --no-deps today" in printed(whole)
     assert "up at http" in printed(whole)
     assert not whole.grafana.remembered()
@@ -189,10 +190,10 @@ def test_a_port_of_grafanas_that_is_taken_or_none_is_a_warning(make_stack, docke
         listener.listen()
         port = listener.getsockname()[1]
         whole = make_stack(TRIBUTARY_GRAFANA_PORT=str(port))
-        whole.up()
+        whole.up(dashboards=True)
     assert re.search(rf"warning: no Grafana: port {port} is in use by .*TRIBUTARY_GRAFANA_PORT=", printed(whole))
     none = make_stack(TRIBUTARY_GRAFANA_PORT="grafana")
-    none.up()
+    none.up(dashboards=True)
     assert "TRIBUTARY_GRAFANA_PORT is 'grafana'; it must be a port, 1 to 65535" in printed(none)
     assert docker.running == {"localstack"}
 
@@ -224,7 +225,7 @@ def test_the_image_is_built_once_for_each_content_of_its_files_and_bases(make_st
     assert steps[0] == "Build the image of localstack (minutes, the first time)"
     for more, builds in (({}, 1), ({"TRIBUTARY_PYTHON_IMAGE": "mine"}, 2), ({"TRIBUTARY_PYTHON_IMAGE": "mine"}, 2)):
         first.down()
-        make_stack(**more).up()
+        make_stack(**more).up(dashboards=True)
         assert len(docker.of("build")) == builds
     assert docker.of("build")[1].env["TRIBUTARY_PYTHON_IMAGE"] == "mine"
 
@@ -232,14 +233,14 @@ def test_the_image_is_built_once_for_each_content_of_its_files_and_bases(make_st
 def test_an_image_that_cannot_be_built_says_why_and_starts_nothing(make_stack, docker: RecordingDocker) -> None:
     docker.refuse("build")
     with pytest.raises(Failure, match="the image of localstack could not be built") as failure:
-        make_stack().up()
+        make_stack().up(dashboards=True)
     assert "no build today" in failure.value.details
     assert docker.of("up") == []
 
 
 def test_a_broker_that_has_died_is_not_up(make_stack, docker: RecordingDocker) -> None:
     whole = make_stack(BROKER="redpanda")
-    whole.up()
+    whole.up(dashboards=True)
     assert whole.localstack.running()
     docker.stop("redpanda")
     assert not whole.localstack.running()
@@ -255,8 +256,27 @@ def test_a_stack_beside_leaves_grafana_and_what_else_was_asked_for_to_the_first(
     with_variables, docker: RecordingDocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = with_variables(COMPOSE_PROFILES="console").beside("beside", free_port(), free_port())
-    stack_of(beside, monkeypatch).up(dashboards=False)
+    stack_of(beside, monkeypatch).up()
     assert docker.running == {"localstack"}
+
+
+def test_a_deployment_has_a_container_with_more_services(
+    with_variables: LocalStackSettings, docker: RecordingDocker
+) -> None:
+    settings = DeploymentSettings(**vars(with_variables().beside("deployment", free_port())))
+    with deployment_target(settings):
+        assert docker.running == {"localstack"}
+    assert docker.running == set()
+    (build,), (up,) = docker.of("build"), docker.of("up")
+    overlay = "local-stack/emulators/localstack/deploy/compose.yaml"
+    for call in (build, up):
+        assert call.arguments[3:5] == ["--file=local-stack/compose.yaml", f"--file={overlay}"]
+    assert {"cloudformation", "lambda"} <= set(up.env["TRIBUTARY_SERVICES"].split(","))
+    localstack = yaml.safe_load((LOCAL_STACK.parent / overlay).read_text(encoding="utf-8"))["services"]["localstack"]
+    assert localstack["image"] == DeploymentContainer.image.name
+    assert f"set-up/{localstack['build']['args']['LOCK']}.lock" in DeploymentContainer.image.files
+    process = DeploymentTarget(settings)._environment(settings.state)
+    assert set(localstack["environment"]) < set(process)
 
 
 def test_an_engine_without_compose_is_none(docker: RecordingDocker, with_variables) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from tributary_local.failure import Failure, last_lines
@@ -16,6 +17,8 @@ COMPOSE_FILE = "local-stack/compose.yaml"
 PROFILES = ("console", "grafana", "kafka", "redpanda")
 """All of compose.yaml: what it was asked to start is found and stopped, whatever is asked for by then."""
 LABEL = "tributary.made-from"
+Announce = Callable[[str], AbstractContextManager[None]]
+"""Given the name of a step, surrounds it."""
 BASES = ("TRIBUTARY_PYTHON_IMAGE", "TRIBUTARY_NODE_IMAGE", "TRIBUTARY_MAVEN_IMAGE")
 """Variables that put another image in the place of one that a Dockerfile begins with."""
 
@@ -164,13 +167,15 @@ class LocalStackContainer:
         """Whether it was started and not stopped since, running or not."""
         return self.marker.exists()
 
-    def to_build(self) -> dict[str, Image]:
-        """The services whose image is missing, or was made from something else."""
+    def build_what_is_missing(self, step: Announce = lambda _: nullcontext()) -> None:
+        """Takes minutes where an image is missing, or was made from something else. Raises Failure."""
         images = {"localstack": self.image, **({"kafka": KAFKA} if "kafka" in self.broker else {})}
-        return {service: image for service, image in images.items() if not image.is_current(self.settings)}
+        for service, image in images.items():
+            if not image.is_current(self.settings):
+                with step(f"Build the image of {service} (minutes, the first time)"):
+                    self._build(service, image)
 
-    def build(self, service: str, image: Image) -> None:
-        """Minutes, the first time. Raises Failure with the end of what the engine said."""
+    def _build(self, service: str, image: Image) -> None:
         log = self.settings.run / "images.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         arguments = ("--progress", "plain", "build", service)

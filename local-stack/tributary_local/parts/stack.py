@@ -5,8 +5,8 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -17,15 +17,12 @@ from rich.table import Table
 from tributary_local.account.progress import read_checkpoints
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import processes
-from tributary_local.parts.containers import Grafana, LocalStackContainer, localstack
+from tributary_local.parts.containers import Announce, Grafana, LocalStackContainer, localstack
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.kafka import KafkaProcess, provision_topic
 from tributary_local.parts.localstack import is_healthy, log_file
 from tributary_local.parts.monitor import Monitor
 from tributary_local.settings import Settings, broker_file, broker_that_is_up
-
-Announce = Callable[[str], AbstractContextManager[None]]
-"""Given the name of a step, surrounds it."""
 
 
 class Stack:
@@ -42,7 +39,7 @@ class Stack:
         self.event_source = event_source or EventSource(settings)
         self.monitor = Monitor(settings)
 
-    def up(self, step: Announce = lambda _: nullcontext(), event_source: bool = True, dashboards: bool = True) -> None:
+    def up(self, step: Announce = lambda _: nullcontext(), event_source: bool = True, dashboards: bool = False) -> None:
         """Brings up what is not up yet. On failure, and on Ctrl-C, whatever this call started is stopped again.
 
         `dashboards`: with Grafana, where it can be had.
@@ -56,7 +53,8 @@ class Stack:
             self._refuse_another_broker()
             try:
                 if not (self.localstack.running() and is_healthy(self.settings)):
-                    self._build_images(step)
+                    if isinstance(self.localstack, LocalStackContainer):
+                        self.localstack.build_what_is_missing(step)
                     with step("Start LocalStack"):
                         self._stop_everything()
                         self._discard_lost_state()
@@ -154,12 +152,6 @@ class Stack:
     def _parts(self) -> list:
         parts = (self.localstack, self.kafka, self.event_source, self.grafana, self.monitor)
         return [part for part in parts if part]
-
-    def _build_images(self, step: Announce) -> None:
-        if isinstance(self.localstack, LocalStackContainer):
-            for service, image in self.localstack.to_build().items():
-                with step(f"Build the image of {service} (minutes, the first time)"):
-                    self.localstack.build(service, image)
 
     def _start_grafana(self) -> None:
         try:

@@ -63,7 +63,7 @@ def chaos(settings: Settings, console: Console, steps: Steps, options: ChaosOpti
     stack.down()
     try:
         with time_limit(options.minutes * 60 + EXTRA_SECONDS):
-            stack.up(steps.step, dashboards=False)
+            stack.up(steps.step)
             with steps.step(f"Produce {EVENTS_PER_SECOND} events/s for {options.minutes} min, under fire"):
                 run = _Run(apart, console, stack, second, proxy, options)
                 run.under_fire()

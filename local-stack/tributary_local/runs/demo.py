@@ -21,7 +21,7 @@ def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_
     if started_at is not None:
         steps.done("Prerequisites and set-up", time.time() - started_at)
     stack = Stack(settings, console)
-    stack.up(steps.step)
+    stack.up(steps.step, dashboards=True)
     dashboards = show_dashboards(stack, console)
     with steps.step(f"Produce {EVENTS:,} events"):
         console.print(f"seed {seed}; make demo SEED={seed} makes the same events again", highlight=False)

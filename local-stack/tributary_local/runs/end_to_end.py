@@ -24,7 +24,7 @@ def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) ->
     stack = Stack(apart, console)
     stack.down()
     try:
-        stack.up(steps.step, dashboards=False)
+        stack.up(steps.step)
         with steps.step(f"Produce {EVENTS:,} events, killing the function and the event source meanwhile"):
             _produce_under_fire(apart, stack, console, seed)
         with steps.step("Wait until the pipeline has caught up"):
