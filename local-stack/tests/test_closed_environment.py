@@ -80,6 +80,7 @@ def test_what_the_stack_is_told_reaches_it_whole() -> None:
         "PATH": os.environ["PATH"],
         "TRIBUTARY_STREAM": "two\nlines, 'quotes' and \"more\" ü",
         "BROKER": "redpanda",
+        "COMPOSE_PROFILES": "console",
         "JAVA_HOME": "/opt/my java",
         "NO_COLOR": "",
         "DOCKER_HOST": "unix:///run/user/1000/docker.sock",

@@ -3,6 +3,8 @@
 import io
 import re
 import socket
+import struct
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +16,14 @@ from rich.console import Console
 
 from tributary_local.failure import Failure
 from tributary_local.parts import containers, localstack, processes, stack
-from tributary_local.parts.containers import KAFKA, LOCALSTACK, PROFILES, LocalStackContainer, docker_answers
+from tributary_local.parts.containers import (
+    KAFKA,
+    LOCALSTACK,
+    PROFILES,
+    LocalStackContainer,
+    broker_answers,
+    docker_answers,
+)
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.localstack import LocalStackProcess
 from tributary_local.parts.monitor import PORT_VARIABLE
@@ -36,6 +45,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingDocker:
     monkeypatch.setenv("PATH", recording.on_path)
     for module in (localstack, stack):
         monkeypatch.setattr(module, "is_healthy", lambda _: "localstack" in recording.running)
+    monkeypatch.setattr(containers, "answers", lambda _: "grafana" in recording.running)
+    monkeypatch.setattr(containers, "broker_answers", lambda _: bool({"kafka", "redpanda"} & recording.running))
     return recording
 
 
@@ -292,6 +303,32 @@ def test_compose_publishes_on_this_machine_only_and_has_no_other_profiles() -> N
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     # A profile has the name of its service.
     assert all(service.get("profiles", [name]) == [name] for name, service in COMPOSE.items())
+
+
+def test_no_process_is_started_every_few_seconds_to_see_whether_a_container_is_healthy() -> None:
+    assert not [name for name, service in COMPOSE.items() if "healthcheck" in service]
+    assert not [file for file in LOCAL_STACK.glob("emulators/*/Dockerfile") if "HEALTHCHECK" in file.read_text()]
+
+
+@pytest.mark.parametrize(("said", "answers"), [(struct.pack(">ii", 4, 1), True), (b"", False)])
+def test_a_broker_is_there_when_it_tells_its_versions(said: bytes, answers: bool) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(100))
+                connection.sendall(said)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        assert broker_answers(listener.getsockname()[1]) is answers
+        server.join()
+    # Length, key 18 and version 0, correlation, no client's name.
+    assert asked == [bytes.fromhex("0000000a0012000000000001ffff")]
 
 
 def test_grafana_is_where_compose_publishes_it() -> None:

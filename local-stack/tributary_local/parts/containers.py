@@ -2,7 +2,11 @@
 
 import hashlib
 import shutil
+import socket
+import struct
 import subprocess
+import time
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from tributary_local.settings import Settings
 COMPOSE_FILE = "local-stack/compose.yaml"
 PROFILES = ("console", "grafana", "kafka", "redpanda")
 """All of compose.yaml: what it was asked to start is found and stopped, whatever is asked for by then."""
+START_SECONDS = 120
 LABEL = "tributary.made-from"
 Announce = Callable[[str], AbstractContextManager[None]]
 """Given the name of a step, surrounds it."""
@@ -140,6 +145,37 @@ class Compose:
         return listed.returncode == 0 and len(listed.stdout.split()) == len(names)
 
 
+def wait_until(is_so: Callable[[], bool], name: str) -> None:
+    """Raises Failure when `is_so` is not so within two minutes."""
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Failure(f"{name} does not answer after {START_SECONDS} s")
+        time.sleep(0.2)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET succeeds."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def broker_answers(port: int) -> bool:
+    """Whether a broker tells its versions (ApiVersions, https://kafka.apache.org/protocol.html). The engine accepts
+    connections before anybody listens behind it."""
+    request = struct.pack(">hhih", 18, 0, 1, -1)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            return len(connection.recv(4)) == 4
+    except OSError:
+        return False
+
+
 class LocalStackContainer:
     """The LocalStack of the process, in an image made from the same locks; beside it the broker of a topic, and what
     else COMPOSE_PROFILES names."""
@@ -197,6 +233,8 @@ class LocalStackContainer:
         try:
             self.compose.run("up", "--detach", "--wait", "--quiet-pull", profiles=profiles)
             wait_until_healthy(self.settings, None)
+            if self.broker:
+                wait_until(lambda: broker_answers(self.settings.broker_port), self.broker[0])
         except Failure as failure:
             self._save_log()
             raise Failure(failure.summary, f"{failure.details}\n{last_lines(log_file(self.settings))}") from failure
@@ -250,6 +288,7 @@ class Grafana:
         try:
             # LocalStack's container stays as it is.
             self.compose.run("up", "--detach", "--wait", "--quiet-pull", "--no-deps", self.service)
+            wait_until(lambda: answers(f"{self.address}/api/health"), self.name)
         except Failure:
             said = self.compose.run("logs", "--no-color", "--no-log-prefix", self.service, check=False)
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
