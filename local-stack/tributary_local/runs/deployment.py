@@ -5,8 +5,8 @@
 LocalStack stands in for CloudFormation, IAM, Lambda and the others, as far as it goes, as a process or, where a Docker
 engine answers, in a container. It invokes no function (it would need an engine to itself), enforces no policy, ignores
 lifecycle rules, retention of logs and a stream's encryption in templates, and has neither Glue nor EMR Serverless nor
-Athena, so that the query stack is left out. Those are held to their templates by cdk/test. The deployed stream is read,
-and the deployed bucket written, by the local event source with the very artifact that was deployed.
+Athena, so that the query stack is left out: of those cdk/test looks at the templates. The deployed stream is read, and
+the deployed bucket written, by the local event source with the very artifact that was deployed.
 """
 
 import os
