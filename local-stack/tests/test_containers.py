@@ -15,7 +15,7 @@ from recording_docker import RecordingDocker
 from rich.console import Console
 
 from tributary_local.failure import Failure
-from tributary_local.parts import containers, localstack, processes, stack
+from tributary_local.parts import containers, processes, stack
 from tributary_local.parts.containers import (
     KAFKA,
     LOCALSTACK,
@@ -43,7 +43,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingDocker:
     """First on the PATH; LocalStack is healthy as soon as its container runs."""
     recording = RecordingDocker(tmp_path / "bin", {service: image.name for service, image in IMAGES.items()})
     monkeypatch.setenv("PATH", recording.on_path)
-    for module in (localstack, stack):
+    for module in (containers, stack):
         monkeypatch.setattr(module, "is_healthy", lambda _: "localstack" in recording.running)
     monkeypatch.setattr(containers, "answers", lambda _: "grafana" in recording.running)
     monkeypatch.setattr(containers, "broker_answers", lambda _: bool({"kafka", "redpanda"} & recording.running))
@@ -247,6 +247,17 @@ def test_an_image_that_cannot_be_built_says_why_and_starts_nothing(make_stack, d
         make_stack().up(dashboards=True)
     assert "no build today" in failure.value.details
     assert docker.of("up") == []
+
+
+def test_a_localstack_that_does_not_answer_is_taken_down_and_its_log_is_shown(
+    make_stack, docker: RecordingDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "START_SECONDS", 0)
+    monkeypatch.setattr(containers, "is_healthy", lambda _: False)
+    with pytest.raises(Failure, match="LocalStack does not answer after 0 s") as failure:
+        make_stack().up()
+    assert failure.value.details.startswith("The end of ")
+    assert docker.running == set()
 
 
 def test_a_broker_that_has_died_is_not_up(make_stack, docker: RecordingDocker) -> None:

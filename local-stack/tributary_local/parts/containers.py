@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import ports
-from tributary_local.parts.localstack import LocalStackProcess, log_file, wait_until_healthy
+from tributary_local.parts.localstack import LocalStackProcess, is_healthy, log_file
 from tributary_local.parts.localstack import services as services_of
 from tributary_local.settings import Settings
 
@@ -232,12 +232,13 @@ class LocalStackContainer:
         profiles = dict.fromkeys([*(name for name in asked if name != Grafana.service), *self.broker])
         try:
             self.compose.run("up", "--detach", "--wait", "--quiet-pull", profiles=profiles)
-            wait_until_healthy(self.settings, None)
+            wait_until(lambda: is_healthy(self.settings), "LocalStack")
             if self.broker:
                 wait_until(lambda: broker_answers(self.settings.broker_port), self.broker[0])
         except Failure as failure:
             self._save_log()
-            raise Failure(failure.summary, f"{failure.details}\n{last_lines(log_file(self.settings))}") from failure
+            why = f"{failure.details}\n{last_lines(log_file(self.settings))}".strip()
+            raise Failure(failure.summary, why) from failure
 
     def stop(self) -> None:
         if self.remembered():

@@ -36,11 +36,11 @@ def is_healthy(settings: Settings) -> bool:
     return all(states.get(name) in ("available", "running") for name in services(settings))
 
 
-def wait_until_healthy(settings: Settings, process: psutil.Process | None) -> None:
+def wait_until_healthy(settings: Settings, process: psutil.Process) -> None:
     """Returns when LocalStack can be used; raises Failure when it ends before, or takes over 90 seconds."""
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(settings):
-        if process is not None and not processes.is_alive(process):
+        if not processes.is_alive(process):
             raise Failure("LocalStack ended while starting", last_lines(log_file(settings)))
         if time.monotonic() > deadline:
             raise Failure(f"LocalStack is not healthy after {START_SECONDS} s", last_lines(log_file(settings)))
