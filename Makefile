@@ -13,7 +13,7 @@ closed := bash -p local-stack/closed
 lake := .local/venv/lake/bin/python
 monitor := .local/venv/monitor/bin/python
 tools := .local/venv/build/bin
-shell_scripts := $(wildcard local-stack/*.sh local-stack/closed local-stack/set-up/*.sh .cargo/*.sh .ci/* emr/submit cdk/*.sh)
+shell_scripts := $(wildcard local-stack/*.sh local-stack/closed local-stack/set-up/*.sh local-stack/emulators/*/*.sh .cargo/*.sh .ci/* emr/submit cdk/*.sh)
 set_up := $(closed) true && local-stack/set-up/prerequisites.sh && local-stack/set-up/set-up.sh
 is_set_up := { test -x $(lake) || { echo "nothing is set up yet: make setup" >&2; exit 1; }; }
 local := $(is_set_up) && $(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local

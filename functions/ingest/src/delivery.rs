@@ -165,7 +165,8 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
     async fn commit_all(&mut self) -> Result<(), BatchError> {
         let (cells, prepared, arrivals, listing) = self.look_and_prepare().await;
         let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
-        self.window.note_arrivals(with_rows.map(Cell::last_arrival_ms));
+        self.window
+            .note_arrivals(with_rows.map(Cell::last_arrival_ms));
         let result = match listing.transpose() {
             Ok(listing) => {
                 self.commit_cells(&cells, prepared, listing, &arrivals)

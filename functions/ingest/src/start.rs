@@ -36,7 +36,7 @@ pub fn logging() {
 /// If the configuration is incomplete, or the Runtime API cannot be reached.
 pub async fn serve(broker: Broker) -> Result<(), lambda_runtime::Error> {
     let config = Config::from_environment(broker)?;
-    let aws = aws::configuration().await;
+    let aws = aws::configuration_of_function().await;
     match broker {
         Broker::Kinesis => run(broker, &config, &aws, Kinesis::new(&aws)).await,
         Broker::Kafka => run(broker, &config, &aws, Roots).await,
