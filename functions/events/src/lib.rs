@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod contract;
 pub mod metrics;
 mod reason;
 
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 
+pub use crate::contract::{Contract, ContractError};
 pub use crate::reason::Reason;
 
 /// The schema version that this crate describes. Records with a higher one are rejected.
