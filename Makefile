@@ -170,16 +170,16 @@ simulate: ## the simulation for as long as one likes, of both brokers or one: ma
 
 ##### AWS. NAME, ARCHITECTURE (arm64 or x86_64), FUNCTIONS, and ARGS="-c tributary:shards=2" for the CDK; see cdk/README.md
 
-cdk := local-stack/set-up/set-up.sh cdk && cd cdk && node_modules/.bin/cdk
+cdk := local-stack/set-up/set-up.sh cdk && . cdk/region.sh && cd cdk && node_modules/.bin/cdk
 cdk_settings := $(if $(ARCHITECTURE),-c tributary:architecture=$(ARCHITECTURE)) $(if $(NAME),-c tributary:name=$(NAME)) $(ARGS)
 on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)"
 
-.PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions deploy-jobs smoke-test
-cdk-test: ## the CDK stacks: permissions, snapshots, cdk-nag, cost, generated documents
+.PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions smoke-test record-permissions
+cdk-test: ## the CDK stacks: permissions against recorded requests, snapshots, cdk-nag, cost, the scripts, generated documents
 	@local-stack/set-up/set-up.sh cdk
 	@cd cdk && npm run --silent check && npm run --silent test
 
-test-deploy: ## deploy the stacks to a LocalStack of their own, look, move the code forth and back, destroy, look again
+test-deploy: ## the rehearsal on a LocalStack of its own, as far as that goes; its table says what was left out
 	@local-stack/set-up/set-up.sh lake stack deploy kinesis cdk binaries
 	@$(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local.runs.deployment
 
@@ -192,8 +192,9 @@ synth: ## the templates, into cdk/cdk.out, with cdk-nag's findings as errors; ne
 diff: ## what make deploy would change in the account
 	@$(cdk) diff $(cdk_settings)
 
-deploy: ## the stacks into the account and region of the AWS CLI's configuration; asks before permissions change
+deploy: ## the stacks into the account and region of the AWS CLI's configuration, then their code and settings go live
 	@$(cdk) deploy --all $(if $(APPROVED),--require-approval never) $(cdk_settings)
+	@$(on_aws) cdk/functions.sh promote
 
 functions: ## compile the functions for Lambda, into target/deploy/<architecture>
 	@local-stack/set-up/set-up.sh build cdk && $(on_aws) cdk/functions.sh build
@@ -201,14 +202,24 @@ functions: ## compile the functions for Lambda, into target/deploy/<architecture
 deploy-functions: ## publish the compiled functions as new versions that are live: code only
 	@local-stack/set-up/set-up.sh build cdk && $(on_aws) cdk/functions.sh deploy
 
-rollback-functions: ## make the version before live again, or VERSION=n
+rollback-functions: ## make the version that was live before live again, or VERSION=n
 	@$(on_aws) cdk/functions.sh rollback $(VERSION)
 
-deploy-jobs: ## put the report job where the schedule finds it
-	@$(if $(NAME),NAME=$(NAME)) cdk/publish-jobs.sh
-
-smoke-test: ## one event through the deployed stream, until an object of the lake accounts for it
+smoke-test: ## one event through the deployed stream, until it is a row of the lake
 	@$(if $(NAME),NAME=$(NAME)) cdk/smoke-test.sh
+
+.PHONY: redrive rehearse deploy-dashboards
+deploy-dashboards: ## grafana/dashboards into the Amazon Managed Grafana workspace of the deployment
+	@$(if $(NAME),NAME=$(NAME)) cdk/deploy-dashboards.sh
+
+redrive: ## send through the deployed function again what did not land: WHAT=given-up, or WHAT=quarantine PREFIX=date=2026-11-28/
+	@$(if $(NAME),NAME=$(NAME)) cdk/redrive.sh $(or $(WHAT),given-up) $(PREFIX)
+
+rehearse: ## a whole life of a deployment on the account: prints a bound on its cost, asks, and leaves nothing (ARGS="--yes")
+	@local-stack/set-up/set-up.sh lake cdk build && . cdk/region.sh && PYTHONPATH=local-stack $(lake) -m tributary_local.runs.rehearsal $(ARGS)
+
+record-permissions: ## what each part asks of AWS, recorded on stacks of their own, for cdk-test to hold the roles to
+	@$(set_up) && local-stack/set-up/set-up.sh kafka deploy cdk && $(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local.recording.record $(PARTS)
 
 # libFuzzer needs flags that only nightly compilers take by themselves.
 fuzz_targets := envelope kafka_envelope record compressed aggregate window_rebuild

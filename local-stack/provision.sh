@@ -39,7 +39,9 @@ positive TRIBUTARY_QUARANTINE_DAYS "$quarantine_days"
 
 aws=aws
 [ ! -x .local/venv/stack/bin/aws ] || aws=.local/venv/stack/bin/aws
-export AWS_PAGER='' AWS_DEFAULT_OUTPUT=text
+export AWS_PAGER='' AWS_DEFAULT_OUTPUT=text AWS_CLI=$aws
+# shellcheck source=cdk/region.sh
+. cdk/region.sh
 
 call() {
     "$aws" ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"
@@ -62,7 +64,7 @@ rules() { # partition, file of cdk/lib/lake-bucket: its text, about this bucket
 
 make_bucket() {
     local region partition=aws location=() encryption='{"SSEAlgorithm": "AES256"}'
-    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$("$aws" configure get region || echo us-east-1)}}
+    region=${AWS_REGION:-us-east-1}
     case $region in
     cn-*) partition='aws-cn' ;;
     us-gov-*) partition='aws-us-gov' ;;

@@ -1,7 +1,7 @@
 /** The alarms of grafana/alarms.json, the one definition that dashboards and CloudWatch share. */
 import { readFileSync } from "node:fs";
 
-import { Duration } from "aws-cdk-lib";
+import { Duration, Stack } from "aws-cdk-lib";
 import {
   Alarm,
   ComparisonOperator,
@@ -10,9 +10,12 @@ import {
   TreatMissingData,
   type IMetric,
 } from "aws-cdk-lib/aws-cloudwatch";
+import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
+import { Topic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
 
-import { SettingsError } from "./settings.ts";
+import { topicName } from "./names.ts";
+import { SettingsError, type Settings } from "./settings.ts";
 
 /** One metric; dimension values may be placeholders such as `$stream`. */
 export interface MetricDefinition {
@@ -26,6 +29,8 @@ export interface MetricDefinition {
 export interface AlarmDefinition {
   /** Also its heading in RUNBOOK.md. */
   readonly name: string;
+  /** What has such an alarm: a stream's function, a topic's, both (any), or the nightly run. */
+  readonly source: "kinesis" | "kafka" | "any" | "nightly";
   readonly summary: string;
   readonly severity: "critical" | "warning";
   readonly metric?: MetricDefinition;
@@ -54,14 +59,6 @@ export function alarmDefinitions(leftOut: readonly string[] = []): AlarmDefiniti
   return alarms.filter(({ name }) => !leftOut.includes(name));
 }
 
-/** Whether all that an alarm watches is there. */
-export const isAbout =
-  (placeholders: Placeholders) =>
-  ({ metric, metrics = [] }: AlarmDefinition): boolean =>
-    [...(metric ? [metric] : []), ...metrics]
-      .flatMap(({ dimensions }) => Object.values(dimensions))
-      .every((value) => !value.startsWith("$") || Object.hasOwn(placeholders, value));
-
 const COMPARISONS: Readonly<Record<string, ComparisonOperator>> = {
   GreaterThanThreshold: ComparisonOperator.GREATER_THAN_THRESHOLD,
   GreaterThanOrEqualToThreshold: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -82,16 +79,42 @@ function known<Value>(table: Readonly<Record<string, Value>>, key: string, alarm
   return value;
 }
 
-/** A CloudWatch alarm made from its definition, `<prefix>-<name>`. */
+/**
+ * The alarms of one source under `scope`, in the stack that holds what they watch, so that no stack needs another's names.
+ *
+ * The topic is another stack's and known by name: CloudWatch does not ask whether it is there.
+ */
+export function makeAlarms(
+  scope: Construct,
+  settings: Settings,
+  source: "kinesis" | "kafka" | "nightly",
+  placeholders: Placeholders,
+): Alarm[] {
+  const topicArn = Stack.of(scope).formatArn({ service: "sns", resource: topicName(settings) });
+  const topic = Topic.fromTopicArn(scope, "Alarms", topicArn);
+  // A topic's alarms stand beside the stream's.
+  const suffix = source === "kafka" ? "-kafka" : "";
+  const shared = source === "nightly" ? source : "any";
+  return alarmDefinitions(settings.alarmsLeftOut)
+    .filter((definition) => definition.source === source || definition.source === shared)
+    .map((definition) => {
+      const alarm = makeAlarm(scope, definition, `${settings.name}-${definition.name}${suffix}`, placeholders);
+      alarm.addAlarmAction(new SnsAction(topic));
+      alarm.addOkAction(new SnsAction(topic));
+      return alarm;
+    });
+}
+
+/** A CloudWatch alarm made from its definition. */
 export function makeAlarm(
   scope: Construct,
   definition: AlarmDefinition,
-  prefix: string,
+  alarmName: string,
   placeholders: Placeholders,
 ): Alarm {
   const { name, summary, severity } = definition;
   return new Alarm(scope, name, {
-    alarmName: `${prefix}-${name}`,
+    alarmName,
     alarmDescription: `${summary} (${severity}). RUNBOOK.md, ${name}.`,
     metric: metricOf(definition, placeholders),
     threshold: definition.threshold,

@@ -1,4 +1,10 @@
-/** The tables that Athena, Spark and others find the lake by. Partitions are computed from the date, never stored. */
+/**
+ * The tables that Athena finds the lake by. Partitions are computed from the date, never stored.
+ *
+ * Only Athena computes them: to Spark with the Glue catalog the tables have no partition and so no row
+ * (https://docs.aws.amazon.com/athena/latest/ug/partition-projection.html, "Considerations and limitations"). The Spark
+ * jobs read the prefixes themselves.
+ */
 import { Aws } from "aws-cdk-lib";
 import { CfnDatabase, CfnTable } from "aws-cdk-lib/aws-glue";
 import type { IBucket } from "aws-cdk-lib/aws-s3";
@@ -48,7 +54,7 @@ export class Catalog extends Construct {
     this.database = settings.name.replaceAll("-", "_");
     const database = new CfnDatabase(this, "Database", {
       catalogId: Aws.ACCOUNT_ID,
-      databaseInput: { name: this.database, description: "The lake of Tributary" },
+      databaseInput: { name: this.database, description: "The lake of Tributary, for Athena" },
     });
     const table = (tableId: string, name: string, prefix: string, columns: readonly Column[]): void => {
       const location = `s3://${lake.bucketName}/${prefix}`;
@@ -57,6 +63,7 @@ export class Catalog extends Construct {
         databaseName: this.database,
         tableInput: {
           name,
+          description: "For Athena: Spark does not see partitions that are computed, it reads the prefix",
           tableType: "EXTERNAL_TABLE",
           partitionKeys: [{ name: "date", type: "string", comment: "UTC date of arrival" }],
           parameters: {

@@ -1,7 +1,7 @@
 /** What a month costs, computed from the load, from what was measured, and from list prices. */
 import { readFileSync } from "node:fs";
 
-import { alarmDefinitions } from "./alarms.ts";
+import { alarmDefinitions, type AlarmDefinition } from "./alarms.ts";
 import { PRICES } from "./prices.ts";
 import { KNOBS } from "./settings.ts";
 
@@ -44,9 +44,14 @@ export const DEPLOYED = {
   batchSize: KNOBS.batchSize.default,
   batchingWindowSeconds: KNOBS.batchingWindowSeconds.default,
   memoryMb: KNOBS.memoryMb.default,
-  alarms: alarmDefinitions().length,
+  alarmMetrics: alarmDefinitions().reduce((sum, alarm) => sum + billedMetrics(alarm), 0),
   metricsPerStream: metricsPerStream(),
 };
+
+/** An alarm on an expression is billed for each metric that it reads (aws.amazon.com/cloudwatch/pricing). */
+function billedMetrics({ metrics }: AlarmDefinition): number {
+  return metrics?.length ?? 1;
+}
 
 /** The function's metrics with the dimension Stream alone; Lag is one more for each shard. */
 function metricsPerStream(): number {
@@ -100,11 +105,17 @@ export function streamItems(load: Load): Item[] {
   ];
 }
 
+/**
+ * Share of a processor that the function's memory brings: a whole one at 1,769 MB, and so in proportion
+ * (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). One thread uses no more than one.
+ */
+export const processorShare = (): number => Math.min(1, DEPLOYED.memoryMb / 1769);
+
 /** Everything from the stream to the lake. */
 export function ingestItems(load: Load): Item[] {
   const { shards, events, eventsPerBatch, batches } = volume(load);
   const { lambda, s3, cloudWatch, xray, kms } = PRICES;
-  const seconds = (ASSUMED.waitMsPerBatch + MEASURED.processorMsPerEvent * eventsPerBatch) / 1000;
+  const seconds = (ASSUMED.waitMsPerBatch + (MEASURED.processorMsPerEvent * eventsPerBatch) / processorShare()) / 1000;
   // X-Ray's default rule: the first request of a second, and five in a hundred of the others.
   const traces = Math.min(batches, MONTH_SECONDS) + 0.05 * Math.max(0, batches - MONTH_SECONDS);
   const metrics = DEPLOYED.metricsPerStream + shards;
@@ -116,7 +127,10 @@ export function ingestItems(load: Load): Item[] {
     { item: "CloudWatch, metrics", dollars: metrics * cloudWatch.metricMonth },
     { item: "CloudWatch, PutMetricData", dollars: batches * MEASURED.putMetricDataPerBatch * cloudWatch.putMetricData },
     { item: "CloudWatch, logs", dollars: ((batches * MEASURED.logBytesPerBatch) / GB) * cloudWatch.logGb },
-    { item: "CloudWatch, alarms; the topic's key", dollars: DEPLOYED.alarms * cloudWatch.alarmMonth + kms.keyMonth },
+    {
+      item: "CloudWatch, alarms; the topic's key",
+      dollars: DEPLOYED.alarmMetrics * cloudWatch.alarmMonth + kms.keyMonth,
+    },
     { item: "X-Ray, traces", dollars: traces * xray.trace },
   ];
 }
@@ -134,6 +148,34 @@ export function firehoseItems({ eventsPerSecond, eventBytes }: Load): Item[] {
   return [
     { item: "Firehose, ingestion (at least 5 KB a record)", dollars },
     { item: "Firehose, conversion to Parquet", dollars: gigabytes * parquetGb },
+  ];
+}
+
+/** Hours that a rehearsal is allowed, the nightly run's own limit among them. */
+const REHEARSAL_HOURS = 5;
+
+/**
+ * What a rehearsal may cost at most: every metered part at its limit for as long as it may take.
+ *
+ * Metrics and alarms are billed by the hour, the keys of two deployments of a topic by the hour as well.
+ */
+export function rehearsalItems(): Item[] {
+  const { kinesis, cloudWatch, kms, emrServerless } = PRICES;
+  const share = REHEARSAL_HOURS / MONTH_HOURS;
+  const run = KNOBS.reportTimeoutMinutes.default / 60;
+  const vcpu = KNOBS.reportMaximumVcpu.default * run * emrServerless.vcpuHour;
+  const memory = KNOBS.reportMaximumMemoryGb.default * run * emrServerless.gbHour;
+  return [
+    { item: "Kinesis, shards", dollars: KNOBS.shards.default * REHEARSAL_HOURS * kinesis.shardHour },
+    // The run and its two tries.
+    { item: "EMR Serverless, three runs at the application's limit", dollars: 3 * (vcpu + memory) },
+    { item: "CloudWatch, alarms and their copies", dollars: 2 * DEPLOYED.alarmMetrics * cloudWatch.alarmMonth * share },
+    {
+      item: "CloudWatch, metrics",
+      dollars: (DEPLOYED.metricsPerStream + KNOBS.shards.default + DEPLOYED.alarmMetrics) * cloudWatch.metricMonth,
+    },
+    { item: "KMS, two keys of a topic", dollars: 2 * kms.keyMonth },
+    { item: "Lambda, S3, Step Functions, logs: some thousand requests", dollars: 0.1 },
   ];
 }
 

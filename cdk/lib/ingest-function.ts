@@ -1,16 +1,23 @@
 /** One function of the pipeline: log group, role, code, and the alias that is invoked. */
 import { Duration, RemovalPolicy, Size } from "aws-cdk-lib";
 import { PolicyDocument, Role, ServicePrincipal, type PolicyStatement } from "aws-cdk-lib/aws-iam";
-import { Alias, Architecture, Code, Function, Runtime, Tracing, type IEventSourceDlq } from "aws-cdk-lib/aws-lambda";
+import {
+  Alias,
+  Architecture,
+  Code,
+  Function,
+  Runtime,
+  Tracing,
+  Version,
+  type IEventSourceDlq,
+} from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import type { IBucket } from "aws-cdk-lib/aws-s3";
-import { AssetHashType } from "aws-cdk-lib/core";
 import { Construct } from "constructs";
 
 import { checkedArtifact } from "./artifact.ts";
 import { commonPermissions, type Sinks } from "./ingest-permissions.ts";
 import { functionName, LIVE } from "./names.ts";
-import type { Agreement } from "./partial-responses.ts";
 import type { Settings } from "./settings.ts";
 
 /** What one function is made of. */
@@ -21,22 +28,26 @@ export interface IngestFunctionProps {
   readonly binary: string;
   /** What it needs besides what all functions need. */
   readonly permissions: PolicyStatement[];
-  /** How it answers when records failed, which its mapping must read. */
-  readonly answers: Agreement;
+  /** Variables that depend on the source. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /**
  * A function on `provided.al2023`.
  *
- * CloudFormation sees the code once, when the function is created (its asset is named after the architecture, not after
- * its content); from then on `make deploy-functions` moves the code. So each tool has one task, a change of
- * configuration cannot bring old code back, and a rollback of the code needs no CloudFormation.
+ * CloudFormation brings code and configuration into `$LATEST` and makes the alias `live`, once, at the first version.
+ * Neither alias nor version depends on anything that changes, so no update and no rollback of a stack ever moves `live`:
+ * cdk/functions.sh does, to a version that has passed its smoke test.
  */
 export class IngestFunction extends Construct {
   readonly function: Function;
   readonly live: Alias;
 
-  constructor(scope: Construct, id: string, { settings, sinks, binary, permissions, answers }: IngestFunctionProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { settings, sinks, binary, permissions, environment }: IngestFunctionProps,
+  ) {
     super(scope, id);
     const named = functionName(settings, binary);
     const logGroup = new LogGroup(this, "Log", {
@@ -60,32 +71,33 @@ export class IngestFunction extends Construct {
       runtime: Runtime.PROVIDED_AL2023,
       architecture: settings.architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
       handler: "bootstrap",
-      code: Code.fromAsset(checkedArtifact(settings, binary), {
-        // cargo-lambda leaves an archive beside the program.
-        exclude: ["*", "!bootstrap"],
-        assetHashType: AssetHashType.CUSTOM,
-        assetHash: `${binary}-${settings.architecture}`,
-      }),
+      // cargo-lambda leaves an archive beside the program.
+      code: Code.fromAsset(checkedArtifact(settings, binary), { exclude: ["*", "!bootstrap"] }),
       memorySize: settings.memoryMb,
       timeout: Duration.seconds(settings.timeoutSeconds),
       ephemeralStorageSize: Size.mebibytes(512),
       environment: {
         TRIBUTARY_BUCKET: sinks.lake.bucketName,
         TRIBUTARY_HORIZON_MINUTES: String(settings.horizonMinutes),
+        TRIBUTARY_LATENESS_MINUTES: String(settings.latenessMinutes),
         TRIBUTARY_KEEP_TEST_EVENTS: String(settings.keepTestEvents),
         TRIBUTARY_METRICS: String(settings.metrics),
-        ...answers.environment,
         RUST_LOG: settings.logLevel,
+        ...environment,
       },
       // All permissions stand in one place; nothing may add to them.
       role: role.withoutPolicyUpdates(),
       logGroup,
       tracing: settings.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       ...(reservedConcurrency > 0 ? { reservedConcurrentExecutions: reservedConcurrency } : {}),
-      // Versions stay, so that there is something to roll back to.
-      currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN, description: "configuration by CloudFormation" },
     });
-    this.live = new Alias(this, "Live", { aliasName: LIVE, version: this.function.currentVersion });
+    const first = new Version(this, "First", {
+      lambda: this.function,
+      description: "what the function was made with",
+      // Versions stay, so that there is something to go back to.
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    this.live = new Alias(this, "Live", { aliasName: LIVE, version: first });
   }
 }
 

@@ -6,9 +6,9 @@ import type { IKey } from "aws-cdk-lib/aws-kms";
 import type { ILogGroup } from "aws-cdk-lib/aws-logs";
 import type { IBucket } from "aws-cdk-lib/aws-s3";
 
+import type { KafkaSettings } from "./kafka-settings.ts";
 import { METRIC_NAMESPACE, PREFIX } from "./names.ts";
 import { allow, NO_RESOURCE_LEVEL } from "./policy.ts";
-import type { KafkaSettings } from "./settings.ts";
 
 /** Where every function writes. */
 export interface Sinks {
@@ -56,17 +56,32 @@ export function kinesisPermissions(stream: IStream): PolicyStatement[] {
   ];
 }
 
-/** Reading one topic: Lambda's pollers connect with the secret, through network interfaces if the cluster is in a VPC. */
-export function kafkaPermissions(stack: Stack, { clusterArn, secretArn }: KafkaSettings): PolicyStatement[] {
+/** Reading one topic: Lambda's pollers connect, through network interfaces if the cluster is in a VPC. */
+export function kafkaPermissions(stack: Stack, kafka: KafkaSettings): PolicyStatement[] {
+  const { clusterArn, secretArn, secretKeyArn, authentication } = kafka;
   const interfaces = ["network-interface", "subnet", "security-group"].map((resource) =>
     stack.formatArn({ service: "ec2", resource, resourceName: "*" }),
   );
   const describe = ["NetworkInterfaces", "Vpcs", "Subnets", "SecurityGroups"].map((what) => `ec2:Describe${what}`);
-  const cluster = ["kafka:DescribeCluster", "kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"];
+  const cluster = ["kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"];
   return [
-    allow("ReadSecret", ["secretsmanager:GetSecretValue"], [secretArn]),
+    ...(secretArn ? [allow("ReadSecret", ["secretsmanager:GetSecretValue"], [secretArn])] : []),
+    ...(secretKeyArn ? [allow("ReadSecretKey", ["kms:Decrypt"], [secretKeyArn])] : []),
     allow("Interfaces", ["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"], interfaces),
     allow("DescribeNetwork", describe, NO_RESOURCE_LEVEL),
     ...(clusterArn ? [allow("FindBrokers", cluster, [clusterArn])] : []),
+    ...(clusterArn && authentication === "IAM" ? mskIamPermissions(clusterArn, kafka) : []),
+  ];
+}
+
+/** What MSK's own access control asks of a reader: https://docs.aws.amazon.com/lambda/latest/dg/msk-cluster-auth.html. */
+function mskIamPermissions(clusterArn: string, { topic, consumerGroup }: KafkaSettings): PolicyStatement[] {
+  const within = (kind: "topic" | "group", name: string): string[] => [
+    `${clusterArn.replace(":cluster/", `:${kind}/`)}/${name}`,
+  ];
+  return [
+    allow("JoinCluster", ["kafka-cluster:Connect", "kafka-cluster:DescribeClusterDynamicConfiguration"], [clusterArn]),
+    allow("ReadTopic", ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], within("topic", topic)),
+    allow("UseGroup", ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"], within("group", consumerGroup)),
   ];
 }

@@ -15,13 +15,13 @@ export class KinesisSource extends Construct {
 
   constructor(scope: Construct, id: string, settings: Settings, stream: IStream, sinks: Sinks) {
     super(scope, id);
-    const answers = agreement("on");
+    const agreed = agreement(settings.partialResponses ? "on" : "off");
     this.ingest = new IngestFunction(this, "Ingest", {
       settings,
       sinks,
       binary: "ingest-kinesis",
       permissions: kinesisPermissions(stream),
-      answers,
+      environment: agreed.environment,
     });
     const { retryAttempts, maximumRecordAgeSeconds } = settings;
     this.mapping = new EventSourceMapping(this, "Mapping", {
@@ -31,7 +31,7 @@ export class KinesisSource extends Construct {
       batchSize: settings.batchSize,
       maxBatchingWindow: Duration.seconds(settings.batchingWindowSeconds),
       parallelizationFactor: settings.parallelizationFactor,
-      ...answers.mapping,
+      ...agreed.mapping,
       bisectBatchOnError: true,
       ...(retryAttempts >= 0 ? { retryAttempts } : {}),
       ...(maximumRecordAgeSeconds >= 0 ? { maxRecordAge: Duration.seconds(maximumRecordAgeSeconds) } : {}),

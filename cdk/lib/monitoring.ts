@@ -1,6 +1,5 @@
-/** Who is told when something is wrong. Stateless. */
+/** Who is told when something is wrong, and where it is looked at. Stateless. The alarms stand with what they watch. */
 import { Aws, CfnOutput, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
-import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import { CfnWorkspace } from "aws-cdk-lib/aws-grafana";
 import { Effect, PolicyDocument, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Key } from "aws-cdk-lib/aws-kms";
@@ -8,37 +7,16 @@ import { Topic } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import type { Construct } from "constructs";
 
-import { alarmDefinitions, isAbout, makeAlarm } from "./alarms.ts";
-import type { Ingest } from "./ingest.ts";
-import { streamName } from "./names.ts";
+import { topicName } from "./names.ts";
 import { allow, NO_RESOURCE_LEVEL } from "./policy.ts";
-import type { Query } from "./query.ts";
 import type { Settings } from "./settings.ts";
 
 export class Monitoring extends Stack {
   readonly topic: Topic;
 
-  constructor(
-    scope: Construct,
-    id: string,
-    settings: Settings,
-    watched: { ingest: Ingest; query: Query | undefined },
-    props: StackProps,
-  ) {
+  constructor(scope: Construct, id: string, settings: Settings, props: StackProps) {
     super(scope, id, props);
     this.topic = this.makeTopic(settings);
-    const { mapping, ingest } = watched.ingest.kinesis;
-    const placeholders = {
-      $stream: streamName(settings),
-      $function: ingest.function.functionName,
-      $mapping: mapping.eventSourceMappingId,
-      ...(watched.query ? { $application: watched.query.report.application.attrApplicationId } : {}),
-    };
-    for (const definition of alarmDefinitions(settings.alarmsLeftOut).filter(isAbout(placeholders))) {
-      const alarm = makeAlarm(this, definition, settings.name, placeholders);
-      alarm.addAlarmAction(new SnsAction(this.topic));
-      alarm.addOkAction(new SnsAction(this.topic));
-    }
     if (settings.managedGrafana) this.makeGrafana(settings);
     new CfnOutput(this, "TopicArn", { value: this.topic.topicArn });
   }
@@ -66,7 +44,7 @@ export class Monitoring extends Stack {
       }),
     );
     const topic = new Topic(this, "Topic", {
-      topicName: `${settings.name}-alarms`,
+      topicName: topicName(settings),
       masterKey: key,
       enforceSSL: true,
     });
@@ -112,5 +90,6 @@ export class Monitoring extends Stack {
       roleArn: role.roleArn,
     });
     new CfnOutput(this, "GrafanaEndpoint", { value: workspace.attrEndpoint });
+    new CfnOutput(this, "GrafanaId", { value: workspace.attrId });
   }
 }

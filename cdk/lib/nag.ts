@@ -14,7 +14,7 @@ const wildcard = (resource: string): RegExp => new RegExp(`^AwsSolutions-IAM5\\[
 
 export const ACCEPTED: readonly Accepted[] = [
   {
-    path: /^storage\/(Lake|OnFailure|Artifacts)\//,
+    path: /^storage\/(Lake|OnFailure|Artifacts|Results)\//,
     finding: /^AwsSolutions-S1$/,
     reason: "Access logs are a bucket to pay for and to guard; who wants them has CloudTrail's data events.",
   },
@@ -25,7 +25,7 @@ export const ACCEPTED: readonly Accepted[] = [
   },
   {
     path: /^(ingest|query|deploy-role)\//,
-    finding: wildcard(".+/(events|rollups|quarantine|reports|jobs|aws/lambda)/\\*"),
+    finding: wildcard(".+/(events|rollups|quarantine|reports|emr|aws/lambda)/\\*"),
     reason: "Objects have no names yet; the prefix is as narrow as it gets.",
   },
   {
@@ -44,19 +44,34 @@ export const ACCEPTED: readonly Accepted[] = [
     reason: "Lambda makes the interface of its pollers; which ids it touches is not known before.",
   },
   {
-    path: /^query\/Report\/JobRole\//,
+    path: /^ingest\/Redrive\/Function\//,
+    finding: /^AwsSolutions-L1$/,
+    reason: "Python's newest runtime comes to some regions late; this one is everywhere, and supported until 2029.",
+  },
+  {
+    path: /^query\/Nightly\/JobRole\//,
     finding: wildcard("arn:.+:log-group:\\*"),
     reason: "DescribeLogGroups can only be granted for all groups of a region; it tells names, no content.",
   },
   {
-    path: /^query\/Report\/ScheduleRole\//,
+    path: /^query\/Nightly\/MachineRole\//,
     finding: wildcard(".+/jobruns/\\*"),
-    reason: "The run that is started and tagged has no id yet; the application is named.",
+    reason: "The run that is started, tagged and followed has no id yet; the application is named.",
+  },
+  {
+    path: /^query\/Nightly\/Machine$/,
+    finding: /^AwsSolutions-SF[12]$/,
+    reason: "One state: its history is kept for 90 days, and the run has its own log. Nothing is left to trace.",
   },
   {
     path: /^monitoring\/GrafanaRole\//,
     finding: wildcard("\\*"),
     reason: "Reading metrics and alarms has no resources.",
+  },
+  {
+    path: /^deploy-role\/Role\//,
+    finding: wildcard("\\*"),
+    reason: "DescribeAlarms is given for all alarms or none; it reads.",
   },
   {
     path: /^deploy-role\//,

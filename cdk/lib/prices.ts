@@ -20,6 +20,8 @@ export const PRICES = {
   },
   xray: { trace: 5 / 1e6, page: "aws.amazon.com/xray/pricing" },
   kms: { keyMonth: 1, page: "aws.amazon.com/kms/pricing" },
+  /** Of x86_64, the dearer one. */
+  emrServerless: { vcpuHour: 0.052624, gbHour: 0.0057785, page: "aws.amazon.com/emr/pricing" },
   firehose: {
     /** Each tier: up to so many GB of the month, at so much a GB; Direct PUT and Kinesis as source. */
     ingestion: [

@@ -1,22 +1,47 @@
-/** What reads the lake: the catalog and the daily report. Stateless. */
+/** What reads the lake: the catalog, Athena's workgroup, and the nightly run. Stateless. */
 import { CfnOutput, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnWorkGroup } from "aws-cdk-lib/aws-athena";
 import type { Construct } from "constructs";
 
+import { makeAlarms } from "./alarms.ts";
 import { Catalog } from "./catalog.ts";
-import { Report } from "./report.ts";
+import { workgroupName } from "./names.ts";
+import { Nightly } from "./nightly.ts";
 import type { Settings } from "./settings.ts";
 import type { Storage } from "./storage.ts";
 import { stored } from "./stored.ts";
 
+/** Athena stops a query that would read more: about five cents at list price. */
+const MOST_BYTES_A_QUERY = 10 * 2 ** 30;
+
 export class Query extends Stack {
-  readonly report: Report;
+  readonly nightly: Nightly;
 
   constructor(scope: Construct, id: string, settings: Settings, storage: Storage, props: StackProps) {
     super(scope, id, props);
-    const { lake, artifacts, key } = stored(this, settings, storage);
+    const { lake, artifacts, results, key } = stored(this, settings, storage);
     new Catalog(this, "Catalog", settings, lake);
-    this.report = new Report(this, "Report", { settings, lake, artifacts, key });
-    new CfnOutput(this, "ApplicationId", { value: this.report.application.attrApplicationId });
-    new CfnOutput(this, "JobRoleArn", { value: this.report.jobRole.roleArn });
+    new CfnWorkGroup(this, "Workgroup", {
+      name: workgroupName(settings),
+      description: "The lake of Tributary",
+      // What was asked goes with the stack; the results stay in their bucket until they expire.
+      recursiveDeleteOption: true,
+      workGroupConfiguration: {
+        enforceWorkGroupConfiguration: true,
+        publishCloudWatchMetricsEnabled: true,
+        bytesScannedCutoffPerQuery: MOST_BYTES_A_QUERY,
+        resultConfiguration: {
+          outputLocation: `s3://${results.bucketName}/`,
+          encryptionConfiguration: key
+            ? { encryptionOption: "SSE_KMS", kmsKey: key.keyArn }
+            : { encryptionOption: "SSE_S3" },
+        },
+      },
+    });
+    this.nightly = new Nightly(this, "Nightly", { settings, lake, artifacts, key });
+    makeAlarms(this.nightly, settings, "nightly", { $machine: this.nightly.machine.ref });
+    new CfnOutput(this, "ApplicationId", { value: this.nightly.application.attrApplicationId });
+    new CfnOutput(this, "JobRoleArn", { value: this.nightly.jobRole.roleArn });
+    new CfnOutput(this, "MachineArn", { value: this.nightly.machine.ref });
   }
 }

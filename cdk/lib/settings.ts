@@ -1,111 +1,6 @@
 /** Every knob of the deployment: its default, its rule, and what it is for. The README's table is held to this file. */
-
-/** The mapping of a Kafka or Redpanda topic, beside that of the Kinesis stream. */
-export interface KafkaSettings {
-  /** ARN of an MSK cluster; or else `bootstrapServers` of a cluster of one's own. */
-  clusterArn?: string;
-  bootstrapServers?: string[];
-  topic: string;
-  consumerGroup: string;
-  /** Secret in Secrets Manager: user name and password, or certificate and private key. */
-  secretArn: string;
-  authentication: "SASL_SCRAM_256" | "SASL_SCRAM_512" | "CLIENT_CERTIFICATE_TLS";
-  /** Where Lambda's pollers reach `bootstrapServers`. An MSK cluster's are known to Lambda. */
-  subnetIds?: string[];
-  securityGroupIds?: string[];
-  minimumPollers: number;
-  maximumPollers: number;
-}
-
-/** What one knob is. */
-interface Knob<Value> {
-  readonly default: Value;
-  /** Completes "must be …". */
-  readonly rule: string;
-  readonly meaning: string;
-  /** The value, or undefined when the rule is broken. Command-line values arrive as text. */
-  readonly read: (given: unknown) => Value | undefined;
-}
-
-function text(fallback: string, pattern: RegExp, rule: string, meaning: string): Knob<string> {
-  return {
-    default: fallback,
-    rule,
-    meaning,
-    read: (given) => (typeof given === "string" && pattern.test(given) ? given : undefined),
-  };
-}
-
-function choice<const Value extends string>(values: readonly [Value, ...Value[]], meaning: string): Knob<Value> {
-  return {
-    default: values[0],
-    rule: values.join(" or "),
-    meaning,
-    read: (given) => values.find((value) => value === given),
-  };
-}
-
-function integer(fallback: number, least: number, most: number, meaning: string, or: number[] = []): Knob<number> {
-  return {
-    default: fallback,
-    rule: `${or.map((value) => `${String(value)}, or `).join("")}a whole number from ${String(least)} to ${String(most)}`,
-    meaning,
-    read: (given) => {
-      const value = typeof given === "string" && /^-?\d+$/.test(given) ? Number(given) : given;
-      const valid = typeof value === "number" && Number.isInteger(value);
-      return valid && ((value >= least && value <= most) || or.includes(value)) ? value : undefined;
-    },
-  };
-}
-
-function flag(fallback: boolean, meaning: string): Knob<boolean> {
-  return {
-    default: fallback,
-    rule: "true or false",
-    meaning,
-    read: (given) =>
-      given === true || given === "true" ? true : given === false || given === "false" ? false : undefined,
-  };
-}
-
-function parsed(given: unknown): unknown {
-  if (typeof given !== "string") return given;
-  try {
-    return JSON.parse(given) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
-const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.length > 0 && value.every(isText);
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-function readKafka(given: unknown): KafkaSettings | undefined {
-  const value = parsed(given);
-  if (!isRecord(value)) return undefined;
-  const { clusterArn, bootstrapServers, topic, consumerGroup, secretArn, authentication } = value;
-  const { subnetIds, securityGroupIds, minimumPollers = 1, maximumPollers = 10 } = value;
-  const ownCluster = isTexts(bootstrapServers) && isTexts(subnetIds) && isTexts(securityGroupIds);
-  const known = ["SASL_SCRAM_256", "SASL_SCRAM_512", "CLIENT_CERTIFICATE_TLS"] as const;
-  const method = known.find((name) => name === authentication);
-  const pollers = integer(1, 1, 2000, "");
-  const least = pollers.read(minimumPollers);
-  const most = pollers.read(maximumPollers);
-  const complete = isText(topic) && isText(consumerGroup) && isText(secretArn) && isText(clusterArn) !== ownCluster;
-  if (!complete || !method || least === undefined || most === undefined || least > most) return undefined;
-  return {
-    ...(isText(clusterArn) ? { clusterArn } : {}),
-    ...(ownCluster ? { bootstrapServers, subnetIds, securityGroupIds } : {}),
-    topic,
-    consumerGroup,
-    secretArn,
-    authentication: method,
-    minimumPollers: least,
-    maximumPollers: most,
-  };
-}
+import { KAFKA_RULE, readKafka, type KafkaSettings } from "./kafka-settings.ts";
+import { choice, flag, integer, isRecord, isText, parsed, text, type Knob } from "./knobs.ts";
 
 /** The periods that CloudWatch Logs knows. */
 const LOG_DAYS = [
@@ -141,12 +36,14 @@ export const KNOBS = {
   ),
   quarantineDays: integer(90, 1, 3650, "days until quarantined records are deleted"),
   onFailureDays: integer(90, 1, 3650, "days until batches that were given up are deleted"),
+  resultDays: integer(7, 1, 3650, "days until what Athena has answered is deleted"),
   breakGlassRoleArn: text(
     "",
     /^$|^arn:[a-z-]+:iam::\d{12}:role\/.+/,
     "empty, or the ARN of a role",
     "the one role that may delete under `events/` and `rollups/`",
   ),
+  stream: flag(true, "whether there is a Kinesis stream with its function; false leaves the Kafka topic alone"),
   shards: integer(4, 0, 10_000, "shards of the stream; 0 is on-demand"),
   retentionHours: integer(24, 24, 8760, "how long the stream keeps records"),
   architecture: choice(["arm64", "x86_64"], "processor of the function and of Spark's workers"),
@@ -154,6 +51,7 @@ export const KNOBS = {
   memoryMb: integer(512, 128, 10_240, "memory of the function; processor time comes in proportion"),
   timeoutSeconds: integer(60, 10, 900, "how long one invocation may take"),
   horizonMinutes: integer(15, 0, 1440, "the function's `TRIBUTARY_HORIZON_MINUTES`"),
+  latenessMinutes: integer(60, 0, 525_600, "the function's `TRIBUTARY_LATENESS_MINUTES`"),
   keepTestEvents: flag(false, "the function's `TRIBUTARY_KEEP_TEST_EVENTS`"),
   metrics: flag(true, "the function's `TRIBUTARY_METRICS`"),
   logLevel: choice(["info", "debug", "warn", "error"], "the function's `RUST_LOG`"),
@@ -173,7 +71,13 @@ export const KNOBS = {
   batchSize: integer(10_000, 1, 10_000, "records of one batch at most"),
   batchingWindowSeconds: integer(10, 0, 300, "how long a batch may be waited for; longer makes fewer, larger objects"),
   parallelizationFactor: integer(1, 1, 10, "batches of one shard at the same time"),
-  retryAttempts: integer(-1, 0, 10_000, "how often a batch is tried again before it is given up; -1 is endless", [-1]),
+  retryAttempts: integer(
+    -1,
+    0,
+    10_000,
+    "how often a batch is tried again before it is given up; -1 is endless, and on a topic 10,000 times, the most that Lambda can be told",
+    [-1],
+  ),
   maximumRecordAgeSeconds: integer(
     72_000,
     60,
@@ -181,13 +85,14 @@ export const KNOBS = {
     "age at which a batch is given up to the on-failure bucket, whole; under the retention, or the stream loses it first; -1 is never",
     [-1],
   ),
+  partialResponses: flag(
+    true,
+    "whether the function says which records of a Kinesis batch it has not committed (`TRIBUTARY_PARTIAL_RESPONSES`), and the mapping reads it; else the whole batch comes again",
+  ),
   startingPosition: choice(["TRIM_HORIZON", "LATEST"], "where a new mapping begins to read"),
   kafka: {
     default: undefined,
-    rule:
-      "an object with topic, consumerGroup, secretArn, authentication (SASL_SCRAM_256, SASL_SCRAM_512 or " +
-      "CLIENT_CERTIFICATE_TLS), either clusterArn or bootstrapServers with subnetIds and securityGroupIds, and " +
-      "minimumPollers not above maximumPollers (1 to 2000)",
+    rule: KAFKA_RULE,
     meaning: "a second function, `ingest-redpanda`, on a Kafka or Redpanda topic; none by default",
     read: readKafka,
   } satisfies Knob<KafkaSettings | undefined> as Knob<KafkaSettings | undefined>,
@@ -303,7 +208,8 @@ function valueOf(name: string, knob: Knob<unknown>, given: unknown): unknown {
   return value;
 }
 
-function checkTogether({ maximumRecordAgeSeconds: age, retentionHours, kmsKey }: Settings): void {
+function checkTogether({ maximumRecordAgeSeconds: age, retentionHours, kmsKey, stream, kafka }: Settings): void {
+  if (!stream && !kafka) throw new SettingsError("stream is false, must be true unless there is a kafka to read from");
   if (age >= retentionHours * 3600) {
     throw new SettingsError(
       `maximumRecordAgeSeconds is ${String(age)}, must be below retentionHours (${String(retentionHours)} h): ` +

@@ -6,7 +6,7 @@ import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership, type Life
 import type { Construct } from "constructs";
 
 import { createOnly, noDeletes } from "./create-only.ts";
-import { bucketName, PREFIX, streamName } from "./names.ts";
+import { bucketName, type BucketSuffix, PREFIX, streamName } from "./names.ts";
 import type { Settings } from "./settings.ts";
 
 /** Stateful: it keeps its data when it goes, and it does not go by mistake. */
@@ -15,9 +15,11 @@ export class Storage extends Stack {
   readonly lake: Bucket;
   /** Batches that were given up, whole, as Lambda writes them. */
   readonly onFailure: Bucket;
-  /** The Spark jobs. */
+  /** What people submit to Spark by hand. */
   readonly artifacts: Bucket;
-  readonly stream: Stream;
+  /** What Athena answers. */
+  readonly results: Bucket;
+  readonly stream: Stream | undefined;
   private readonly settings: Settings;
 
   constructor(scope: Construct, id: string, settings: Settings, props: StackProps) {
@@ -34,15 +36,22 @@ export class Storage extends Stack {
       { id: "given-up-expires", expiration: Duration.days(settings.onFailureDays) },
     ]);
     this.artifacts = this.bucket("Artifacts", "artifacts", []);
-    this.stream = this.makeStream();
+    this.results = this.bucket("Results", "results", [
+      { id: "results-expire", expiration: Duration.days(settings.resultDays) },
+    ]);
+    this.stream = settings.stream ? this.makeStream() : undefined;
     new CfnOutput(this, "LakeName", { value: this.lake.bucketName });
     new CfnOutput(this, "OnFailureName", { value: this.onFailure.bucketName });
     new CfnOutput(this, "ArtifactsName", { value: this.artifacts.bucketName });
-    new CfnOutput(this, "StreamName", { value: this.stream.streamName });
+    if (this.stream) new CfnOutput(this, "StreamName", { value: this.stream.streamName });
   }
 
+  /**
+   * Kept, but for what a first deployment made before it failed: that holds nothing, and its name would block the second
+   * (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html, RetainExceptOnCreate).
+   */
   private get removalPolicy(): RemovalPolicy {
-    return this.settings.keepData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    return this.settings.keepData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY;
   }
 
   private makeKey(): IKey | undefined {
@@ -58,7 +67,7 @@ export class Storage extends Stack {
   }
 
   /** Versioning stays off: every object of the lake is created once, so there are no versions to keep. */
-  private bucket(id: string, suffix: Parameters<typeof bucketName>[1], lifecycleRules: LifecycleRule[]): Bucket {
+  private bucket(id: string, suffix: BucketSuffix, lifecycleRules: LifecycleRule[]): Bucket {
     const encryption = this.key
       ? { encryption: BucketEncryption.KMS, encryptionKey: this.key, bucketKeyEnabled: true }
       : { encryption: BucketEncryption.S3_MANAGED };

@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DEPLOYED, firehoseItems, ingestItems, streamItems, total, volume } from "../lib/cost.ts";
+import {
+  ASSUMED,
+  DEPLOYED,
+  firehoseItems,
+  ingestItems,
+  MEASURED,
+  processorShare,
+  rehearsalItems,
+  streamItems,
+  total,
+  volume,
+} from "../lib/cost.ts";
+import { alarmDefinitions } from "../lib/alarms.ts";
 
 const load = (eventsPerSecond: number, eventBytes = 250) => ({ eventsPerSecond, eventBytes });
 const dollars = (items: readonly { item: string; dollars: number }[], item: string): number => {
@@ -59,7 +71,30 @@ test("Firehose bills a small record as 5 KB, in tiers", () => {
 
 test("every metric and alarm that is made is billed", () => {
   const items = ingestItems(load(1000));
-  assert(DEPLOYED.alarms > 5 && DEPLOYED.metricsPerStream > 5, "the definitions are read");
+  assert(DEPLOYED.alarmMetrics > 5 && DEPLOYED.metricsPerStream > 5, "the definitions are read");
   about(dollars(items, "CloudWatch, metrics"), (DEPLOYED.metricsPerStream + 2) * 0.3);
-  about(dollars(items, "CloudWatch, alarms"), DEPLOYED.alarms * 0.1 + 1);
+  about(dollars(items, "CloudWatch, alarms"), DEPLOYED.alarmMetrics * 0.1 + 1);
+});
+
+test("an alarm on an expression is billed for each metric that it reads", () => {
+  const alarms = alarmDefinitions();
+  const inExpressions = alarms.flatMap(({ metrics = [] }) => metrics).length;
+  assert(inExpressions > 1, "there is one");
+  const single = alarms.filter(({ metric }) => metric).length;
+  assert.equal(DEPLOYED.alarmMetrics, single + inExpressions);
+});
+
+test("work takes longer on a share of a processor, waiting does not", () => {
+  assert.equal(processorShare(), 512 / 1769);
+  const { batches, eventsPerBatch } = volume(load(1000));
+  const work = (MEASURED.processorMsPerEvent * eventsPerBatch) / 1000;
+  const seconds = ASSUMED.waitMsPerBatch / 1000 + work * (1769 / 512);
+  about(dollars(ingestItems(load(1000)), "Lambda, compute"), batches * seconds * 0.5 * 0.0000133334);
+});
+
+test("a rehearsal's bound holds for the whole of what it starts", () => {
+  const items = rehearsalItems();
+  about(dollars(items, "EMR Serverless"), 3 * (16 * 0.052624 + 64 * 0.0057785));
+  about(dollars(items, "Kinesis"), 4 * 5 * 0.015);
+  assert(total(items) < 20, "nobody has to think about it for long");
 });

@@ -4,33 +4,49 @@ import { test } from "node:test";
 import { Template } from "aws-cdk-lib/assertions";
 
 import { alarmDefinitions, makeAlarm } from "../lib/alarms.ts";
-import { make, only, resources, text } from "./support.ts";
+import { KAFKA, make, only, resources, stacksOf, text } from "./support.ts";
 
 const alarms = (given: Record<string, unknown> = {}) =>
   new Map(
-    Object.values(resources(make(given).monitoring))
+    stacksOf(make(given))
+      .flatMap((stack) => Object.values(resources(stack)))
       .filter(({ Type }) => Type === "AWS::CloudWatch::Alarm")
       .map(({ Properties }) => [String(Properties.AlarmName), Properties]),
   );
 
-test("there is an alarm for every definition, and each tells the topic of its coming and going", () => {
+/** Names of the alarms of these sources. */
+const named = (...sources: string[]): string[] =>
+  alarmDefinitions()
+    .filter(({ source }) => sources.includes(source))
+    .map(({ name }) => `tributary-${name}`);
+const ofTopic = named("any", "kafka").map((name) => `${name}-kafka`);
+
+test("each mapping and the nightly run have their alarms, and each tells the topic of its coming and going", () => {
   const made = alarms();
-  assert.deepEqual(
-    [...made.keys()].sort(),
-    alarmDefinitions()
-      .map(({ name }) => `tributary-${name}`)
-      .sort(),
-  );
+  assert.deepEqual([...made.keys()].sort(), named("any", "kinesis", "nightly").sort());
   for (const [name, { AlarmActions, OKActions }] of made) {
-    assert.match(text(AlarmActions), /^<Topic/, name);
+    assert.match(text(AlarmActions), /:sns:<Region>:<AccountId>:tributary-alarms$/, name);
     assert.deepEqual(OKActions, AlarmActions, name);
   }
+  const both = [...alarms({ kafka: KAFKA }).keys()].sort();
+  assert.deepEqual(both, [...named("any", "kinesis", "nightly"), ...ofTopic].sort());
+  const topicAlone = [...alarms({ kafka: KAFKA, stream: false }).keys()].sort();
+  assert.deepEqual(topicAlone, [...named("nightly"), ...ofTopic].sort());
+});
+
+test("the alarms of a topic look at its own function, mapping and metrics", () => {
+  const made = alarms({ kafka: { ...KAFKA, topic: "orders" } });
+  const dimensions = (name: string): string => text(JSON.stringify(made.get(`tributary-${name}-kafka`)?.Dimensions));
+  assert.match(dimensions("FunctionErrors"), /KafkaIngestFunction/);
+  assert.match(dimensions("OffsetLagHigh"), /KafkaIngestFunction/);
+  assert.match(dimensions("BatchesGivenUp"), /KafkaMapping/);
+  assert.match(dimensions("NoData"), /orders/);
 });
 
 test("an alarm is what its definition says, with names in place of placeholders", () => {
-  const made = alarms();
+  const made = alarms({ kafka: KAFKA });
   for (const definition of alarmDefinitions()) {
-    const alarm = made.get(`tributary-${definition.name}`);
+    const alarm = made.get(`tributary-${definition.name}${definition.source === "kafka" ? "-kafka" : ""}`);
     assert(alarm);
     assert.equal(alarm.Threshold, definition.threshold);
     assert.equal(alarm.ComparisonOperator, definition.comparison);
@@ -56,14 +72,16 @@ test("an alarm is what its definition says, with names in place of placeholders"
 test("alarms can be left out by name, and a name that is none is refused", () => {
   const kept = alarms({ alarmsLeftOut: ["NoData"] });
   assert(!kept.has("tributary-NoData"));
-  assert.equal(kept.size, alarmDefinitions().length - 1);
+  assert.equal(kept.size, named("any", "kinesis", "nightly").length - 1);
   assert.throws(() => make({ alarmsLeftOut: ["Nothing"] }), /alarmsLeftOut names 'Nothing', which is not in/);
 });
 
-test("without a report there is no alarm about it", () => {
-  const kept = alarms({ query: false });
-  assert(!kept.has("tributary-ReportFailed"));
-  assert(kept.has("tributary-LagHigh"));
+test("without a nightly run there is no alarm about it", () => {
+  assert.deepEqual([...alarms({ query: false }).keys()].sort(), named("any", "kinesis").sort());
+});
+
+test("an alarm never waits for a sum that fills gaps with 0, which makes a late count look like none", () => {
+  for (const { name, expression = "" } of alarmDefinitions()) assert.doesNotMatch(expression, /FILL/, name);
 });
 
 test("a placeholder that nobody fills stops the deployment", () => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { KNOBS, readSettings, settingsOfContext, SettingsError } from "../lib/settings.ts";
-import { KAFKA, MSK } from "./support.ts";
+import { KAFKA, MSK, MSK_IAM } from "./support.ts";
 
 function complaint(given: Record<string, unknown>): string {
   try {
@@ -69,6 +69,25 @@ test("a Kafka cluster is MSK's or one's own, not both and not neither", () => {
   complaint({ kafka: { ...KAFKA, bootstrapServers: [] } });
   complaint({ kafka: { ...MSK, clusterArn: "" } });
   complaint({ kafka: { ...MSK, minimumPollers: 3, maximumPollers: 2 } });
+});
+
+test("a topic is read with a secret, whose key is named on MSK; or with IAM, which is MSK's, and without one", () => {
+  assert.equal(readSettings({ kafka: MSK_IAM }).kafka?.authentication, "IAM");
+  complaint({ kafka: { ...MSK_IAM, secretArn: MSK.secretArn } });
+  complaint({ kafka: { ...KAFKA, authentication: "IAM" } });
+  complaint({ kafka: { ...KAFKA, secretArn: undefined } });
+  complaint({ kafka: { ...MSK, secretKeyArn: undefined } });
+  complaint({ kafka: { ...MSK, secretKeyArn: "arn:aws:kms:eu-west-1:123456789012:alias/events" } });
+});
+
+test("a topic's function answers as on the local stack unless told otherwise", () => {
+  assert.equal(readSettings({ kafka: KAFKA }).kafka?.partialResponses, "partition");
+  complaint({ kafka: { ...KAFKA, partialResponses: "on" } });
+});
+
+test("there is something to read from", () => {
+  assert.equal(complaint({ stream: false }), "stream is false, must be true unless there is a kafka to read from");
+  assert.equal(readSettings({ stream: false, kafka: KAFKA }).stream, false);
 });
 
 test("settings come from the object in cdk.json, and the command line overrides them", () => {

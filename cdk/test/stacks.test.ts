@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -7,27 +8,52 @@ import { Stack } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
 
 import { EVENTS_COLUMNS, ROLLUPS_COLUMNS } from "../lib/catalog.ts";
-import { agreement } from "../lib/partial-responses.ts";
-import { EVERYTHING, KAFKA, make, MSK, only, resources, text } from "./support.ts";
+import {
+  elfHeader,
+  EVERYTHING,
+  KAFKA,
+  make,
+  MSK,
+  MSK_IAM,
+  only,
+  resources,
+  stacksOf,
+  text,
+  type Made,
+} from "./support.ts";
+
+interface MadeFunction {
+  readonly id: string;
+  readonly variables: Record<string, string>;
+}
+
+const functions = ({ ingest }: Made): MadeFunction[] =>
+  Object.entries(resources(ingest))
+    .filter(([id, { Type }]) => Type === "AWS::Lambda::Function" && id.includes("Ingest"))
+    .map(([id, { Properties }]) => {
+      const { Variables } = Properties.Environment as { Variables: Record<string, string> };
+      return { id, variables: Variables };
+    });
 
 const of = (stack: Stack | undefined): Template => {
   assert(stack);
   return Template.fromStack(stack);
 };
 
-test("buckets and stream outlive their stack, and the stack does not go by mistake", () => {
+test("buckets and stream outlive their stack but not their failed creation, and the stack does not go by mistake", () => {
   const { storage } = make({ kmsKey: "create" });
   assert.equal(storage.terminationProtection, true);
   for (const [id, { Type, DeletionPolicy }] of Object.entries(resources(storage))) {
     if (["AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key"].includes(Type))
-      assert.equal(DeletionPolicy, "Retain", id);
+      assert.equal(DeletionPolicy, "RetainExceptOnCreate", id);
   }
 });
 
 test("a deployment that keeps nothing takes everything with it, for throwaway accounts", () => {
   const { storage } = make({ keepData: false });
   assert.equal(storage.terminationProtection, false);
-  for (const { DeletionPolicy } of Object.values(resources(storage))) assert.notEqual(DeletionPolicy, "Retain");
+  for (const { DeletionPolicy } of Object.values(resources(storage)))
+    assert.doesNotMatch(DeletionPolicy ?? "", /Retain/);
 });
 
 test("every bucket is private, encrypted, owned by the account, and reached by TLS only", () => {
@@ -35,7 +61,7 @@ test("every bucket is private, encrypted, owned by the account, and reached by T
     const { storage } = make({ kmsKey });
     const all = Object.values(resources(storage));
     const buckets = all.filter(({ Type }) => Type === "AWS::S3::Bucket");
-    assert.equal(buckets.length, 3);
+    assert.equal(buckets.length, 4);
     for (const { Properties } of buckets) {
       assert.deepEqual(Object.values(Properties.PublicAccessBlockConfiguration as object), [true, true, true, true]);
       assert.deepEqual(Properties.OwnershipControls, { Rules: [{ ObjectOwnership: "BucketOwnerEnforced" }] });
@@ -43,7 +69,7 @@ test("every bucket is private, encrypted, owned by the account, and reached by T
       assert.equal(Properties.VersioningConfiguration, undefined);
     }
     const policies = all.filter(({ Type }) => Type === "AWS::S3::BucketPolicy");
-    assert.equal(policies.length, 3);
+    assert.equal(policies.length, 4);
     for (const { Properties } of policies) {
       assert.match(JSON.stringify(Properties), /"Bool":\{"aws:SecureTransport":"false"\}\},"Effect":"Deny"/);
       assert.match(JSON.stringify(Properties), /"NumericLessThan":\{"s3:TlsVersion":1.2\}\},"Effect":"Deny"/);
@@ -95,6 +121,7 @@ test("quarantine and given-up batches expire, rows never do, and unfinished uplo
     [["quarantine-expires", "quarantine/", 30], uploads],
     [["given-up-expires", undefined, 60], uploads],
     [uploads],
+    [["results-expire", undefined, 7], uploads],
   ]);
 });
 
@@ -126,6 +153,7 @@ test("the function is what the settings say", () => {
     Environment: {
       Variables: {
         TRIBUTARY_HORIZON_MINUTES: "30",
+        TRIBUTARY_LATENESS_MINUTES: "60",
         TRIBUTARY_KEEP_TEST_EVENTS: "false",
         TRIBUTARY_METRICS: "true",
         RUST_LOG: "debug",
@@ -140,24 +168,83 @@ test("the function is what the settings say", () => {
   template.hasResourceProperties("AWS::Lambda::Alias", { Name: "live" });
 });
 
-test("every variable that the function is given is one that it reads", () => {
+test("every variable that a function is given is one that it reads", () => {
   const config = readFileSync(new URL("../../functions/ingest/src/config.rs", import.meta.url), "utf8");
-  const { Environment } = only(make().ingest, "AWS::Lambda::Function") as { Environment: { Variables: object } };
-  for (const name of Object.keys(Environment.Variables)) {
+  for (const name of [make({ kafka: KAFKA }), make()]
+    .flatMap(functions)
+    .flatMap(({ variables }) => Object.keys(variables))) {
     assert(name === "RUST_LOG" || config.includes(`"${name}"`), name);
   }
 });
 
-test("the code that CloudFormation sees does not change with what is built, so that it never moves code back", () => {
-  const { Code } = only(make().ingest, "AWS::Lambda::Function") as { Code: { S3Key: string } };
-  const other = only(make({ memoryMb: 2048 }).ingest, "AWS::Lambda::Function") as { Code: { S3Key: string } };
-  assert.equal(Code.S3Key, other.Code.S3Key);
+test("a mapping reads partial answers exactly where its function gives them", () => {
+  const topics = (["off", "partition", "topic-partition"] as const).flatMap((partialResponses) =>
+    [KAFKA, MSK, MSK_IAM].map((kafka) => ({ kafka: { ...kafka, partialResponses } })),
+  );
+  const deployments = [
+    {},
+    { partialResponses: false },
+    ...topics,
+    ...topics.map((each) => ({ ...each, stream: false })),
+  ];
+  const seen = new Set<string>();
+  for (const given of deployments) {
+    for (const [id, { Type, Properties }] of Object.entries(resources(make(given).ingest))) {
+      if (Type !== "AWS::Lambda::EventSourceMapping") continue;
+      const [, logicalId = ""] = /<(\w+Ingest)Live/.exec(text(Properties.FunctionName)) ?? [];
+      const invoked = functions(make(given)).find((each) => each.id.startsWith(`${logicalId}Function`));
+      const answer = invoked?.variables.TRIBUTARY_PARTIAL_RESPONSES ?? "";
+      const kinesis = logicalId.startsWith("Kinesis");
+      assert((kinesis ? ["on", "off"] : ["off", "partition", "topic-partition"]).includes(answer), `${id}: ${answer}`);
+      assert.deepEqual(
+        Properties.FunctionResponseTypes,
+        answer === "off" ? undefined : ["ReportBatchItemFailures"],
+        id,
+      );
+      seen.add(`${logicalId} ${answer}`);
+    }
+  }
+  assert.equal(seen.size, 5, "both values of a stream, and the three of a topic");
 });
 
-test("what is uploaded is the program, and nothing that lies beside it", () => {
+test("new code and new settings change the function, and never what `live` points at", () => {
+  const withCode = (content: string): string => {
+    const folder = mkdtempSync(join(tmpdir(), "tributary-code-"));
+    mkdirSync(join(folder, "ingest-kinesis"));
+    writeFileSync(join(folder, "ingest-kinesis", "bootstrap"), Buffer.concat([elfHeader(0xb7), Buffer.from(content)]));
+    return folder;
+  };
+  const made = [
+    {},
+    { artifacts: withCode("one") },
+    { artifacts: withCode("two") },
+    { memoryMb: 2048, timeoutSeconds: 30, logLevel: "debug", tracing: false, keepTestEvents: true },
+    { reservedConcurrency: 4, batchSize: 5, horizonMinutes: 1 },
+  ].map((given) => Object.entries(resources(make(given).ingest)));
+  const ofType = (...types: string[]) => made.map((all) => all.filter(([, { Type }]) => types.includes(Type)));
+  const pinned = ofType("AWS::Lambda::Alias", "AWS::Lambda::Version");
+  assert.equal(pinned[0]?.length, 2);
+  for (const each of pinned) assert.deepEqual(each, pinned[0]);
+  const code = ofType("AWS::Lambda::Function").map((all) =>
+    JSON.stringify(all.find(([id]) => id.includes("Ingest"))?.[1].Properties.Code),
+  );
+  assert.equal(new Set(code).size, 3, "each content has its own key");
+});
+
+test("what is uploaded are the program and the jobs, and nothing that lies beside them", () => {
   const { directory } = make().app.synth();
-  const [asset = ""] = readdirSync(directory).filter((name) => /^asset\.[0-9a-f]{64}$/.test(name));
-  assert.deepEqual(readdirSync(join(directory, asset)), ["bootstrap"]);
+  const assets = readdirSync(directory).filter((name) => /^asset\.[0-9a-f]{64}$/.test(name));
+  const contents = assets.map((asset) => readdirSync(join(directory, asset)));
+  assert(contents.some((names) => names.join() === "bootstrap"));
+  const [jobs = ""] = assets.filter((asset) => readdirSync(join(directory, asset)).join() === "tributary_emr");
+  const modules = readdirSync(join(directory, jobs, "tributary_emr"));
+  assert(modules.includes("report.py") && modules.includes("log4j2.properties"));
+  assert.deepEqual(
+    modules.filter((name) => !/\.(py|properties)$/.test(name)),
+    [],
+  );
+  assert(contents.some((names) => names.join() === "redrive.py"));
+  assert.equal(contents.length, 3);
 });
 
 test("the mapping reports item failures, bisects, and gives up to the bucket before the stream forgets", () => {
@@ -178,22 +265,20 @@ test("the mapping reports item failures, bisects, and gives up to the bucket bef
   assert.match(text(OnFailure.Destination), /:s3:::tributary-on-failure-/);
 });
 
-test("a mapping reads partial answers exactly where its function gives them", () => {
-  const { ingest } = make({ kafka: KAFKA });
-  assert(ingest);
-  const all = Object.values(resources(ingest));
-  const properties = (type: string) => all.filter(({ Type }) => Type === type).map(({ Properties }) => Properties);
-  const told = properties("AWS::Lambda::Function").map((one) => {
-    const { FunctionName, Environment } = one as { FunctionName: string; Environment: { Variables: object } };
-    return [FunctionName, (Environment.Variables as Record<string, string>).TRIBUTARY_PARTIAL_RESPONSES];
-  });
-  assert.deepEqual(Object.fromEntries(told), {
-    "tributary-ingest-kinesis": "on",
-    "tributary-ingest-redpanda": "partition",
-  });
-  const read = properties("AWS::Lambda::EventSourceMapping").map((one) => one.FunctionResponseTypes);
-  assert.deepEqual(read, [["ReportBatchItemFailures"], ["ReportBatchItemFailures"]]);
-  assert.deepEqual(agreement("off").mapping, { reportBatchItemFailures: false });
+test("a topic's batch is not given up after the ten tries that Lambda would make of endless ones", () => {
+  const attempts = (given: Record<string, unknown>): unknown =>
+    Object.values(resources(make({ stream: false, kafka: KAFKA, ...given }).ingest)).find(
+      ({ Type }) => Type === "AWS::Lambda::EventSourceMapping",
+    )?.Properties.MaximumRetryAttempts;
+  assert.equal(attempts({}), 10_000);
+  assert.equal(attempts({ retryAttempts: 3 }), 3);
+});
+
+test("without a stream there is a topic, and nothing that is a stream's", () => {
+  const made = make({ ...EVERYTHING, stream: false });
+  for (const stack of stacksOf(made)) {
+    assert.doesNotMatch(JSON.stringify(Template.fromStack(stack).toJSON()), /kinesis|ShardCount/i, stack.stackName);
+  }
 });
 
 test("there is no function of a topic unless one is asked for", () => {
@@ -222,8 +307,15 @@ test("an MSK cluster is named, and needs no network settings", () => {
   of(make({ kafka: MSK }).ingest).hasResourceProperties("AWS::Lambda::EventSourceMapping", {
     EventSourceArn: MSK.clusterArn,
     AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId: "tributary" },
-    SourceAccessConfigurations: [{ Type: "CLIENT_CERTIFICATE_TLS_AUTH", URI: MSK.secretArn }],
+    SourceAccessConfigurations: [{ Type: "SASL_SCRAM_512_AUTH", URI: MSK.secretArn }],
     SelfManagedEventSource: Match.absent(),
+  });
+});
+
+test("with IAM a mapping has no secret", () => {
+  of(make({ kafka: MSK_IAM, stream: false }).ingest).hasResourceProperties("AWS::Lambda::EventSourceMapping", {
+    EventSourceArn: MSK.clusterArn,
+    SourceAccessConfigurations: Match.absent(),
   });
 });
 
@@ -236,23 +328,56 @@ test("the Spark application stops by itself and has a limit", () => {
   });
 });
 
-test("the schedule starts one run for each firing", () => {
+interface State {
+  readonly Resource: string;
+  readonly Parameters: { readonly JobDriver: { readonly SparkSubmit: Record<string, unknown> } };
+  readonly TimeoutSeconds: number;
+  readonly Retry: [{ readonly ErrorEquals: string[]; readonly MaxAttempts: number }];
+}
+
+test("the nightly run submits the report, waits for it, and tries again whatever its end", () => {
+  const { query } = make({ reportTimeoutMinutes: 30 });
+  assert(query);
+  const { DefinitionString } = only(query, "AWS::StepFunctions::StateMachine");
+  const machine = JSON.parse(text(DefinitionString)) as { TimeoutSeconds: number; States: { Report: State } };
+  const { Resource, Parameters, TimeoutSeconds, Retry } = machine.States.Report;
+  assert.match(Resource, /:states:::emr-serverless:startJobRun\.sync$/);
+  assert(TimeoutSeconds > 30 * 60, "Spark's own limit comes first");
+  const [retry] = Retry;
+  assert.deepEqual(retry.ErrorEquals, ["States.TaskFailed", "States.Timeout"]);
+  assert(machine.TimeoutSeconds > TimeoutSeconds * (retry.MaxAttempts + 1), "there is time for every try");
+  const lake = "s3://tributary-lake-<AccountId>-<Region>";
+  const { EntryPoint, EntryPointArguments, SparkSubmitParameters } = Parameters.JobDriver.SparkSubmit;
+  assert.deepEqual(EntryPointArguments, [
+    "--input",
+    `${lake}/events/`,
+    "--output",
+    `${lake}/reports/p95_event_duration.csv`,
+  ]);
+  assert.match(String(EntryPoint), /^s3:\/\/.+\/[0-9a-f]{64}\.py$/);
+  assert.match(String(SparkSubmitParameters), /^--py-files s3:\/\/\S+\/[0-9a-f]{64}\.zip --conf spark\.sql/);
+});
+
+test("the schedule starts the machine", () => {
   const { query } = make();
   assert(query);
-  const { Target } = only(query, "AWS::Scheduler::Schedule") as { Target: { Arn: unknown; Input: unknown } };
-  assert.equal(text(Target.Arn), "arn:<Partition>:scheduler:::aws-sdk:emrserverless:startJobRun");
-  const input = JSON.parse(text(Target.Input)) as {
-    ClientToken: string;
-    JobDriver: { SparkSubmit: Record<string, unknown> };
-  };
-  assert.equal(input.ClientToken, "<aws.scheduler.execution-id>");
-  const jobs = "s3://tributary-artifacts-<AccountId>-<Region>/jobs";
-  const lake = "s3://tributary-lake-<AccountId>-<Region>";
-  assert.deepEqual(input.JobDriver.SparkSubmit, {
-    EntryPoint: `${jobs}/report.py`,
-    EntryPointArguments: ["--input", `${lake}/events/`, "--output", `${lake}/reports/p95_event_duration.csv`],
-    SparkSubmitParameters: `--py-files ${jobs}/tributary_emr.zip --conf spark.sql.optimizer.windowGroupLimitThreshold=-1`,
+  const { Target } = only(query, "AWS::Scheduler::Schedule") as { Target: { Arn: unknown } };
+  assert.match(text(Target.Arn), /^<NightlyMachine\w*>$/);
+});
+
+test("Athena's answers go to a bucket of their own, whoever asks, and a query has a limit", () => {
+  of(make().query).hasResourceProperties("AWS::Athena::WorkGroup", {
+    Name: "tributary",
+    WorkGroupConfiguration: { EnforceWorkGroupConfiguration: true, BytesScannedCutoffPerQuery: 10_737_418_240 },
   });
+});
+
+test("no stack but that of the data ties another one down with an export", () => {
+  for (const given of [{}, { ...EVERYTHING, kmsKey: "none" }]) {
+    for (const stack of stacksOf(make(given))) {
+      assert.doesNotMatch(JSON.stringify(Template.fromStack(stack).toJSON()), /Fn::ImportValue/, stack.stackName);
+    }
+  }
 });
 
 test("the job role can be used by the one application only", () => {
@@ -262,7 +387,7 @@ test("the job role can be used by the one application only", () => {
   const trusted = roles.map(({ Properties }) => JSON.stringify(Properties.AssumeRolePolicyDocument));
   assert(
     trusted.some((policy) =>
-      policy.includes('"ArnEquals":{"aws:SourceArn":{"Fn::GetAtt":["ReportApplication9811B5E9","Arn"]}}'),
+      /"ArnEquals":\{"aws:SourceArn":\{"Fn::GetAtt":\["NightlyApplication\w*","Arn"\]\}\}/.test(policy),
     ),
   );
 });
@@ -330,4 +455,18 @@ test("two deployments in one account share no name", () => {
     [...one].filter((name) => other.has(name)),
     [],
   );
+});
+
+test("the redrive invokes the aliases of the functions that there are, and nothing else", () => {
+  const reads = (given: Record<string, unknown>): string[] => {
+    const redrive = Object.values(resources(make(given).ingest)).find(
+      ({ Properties }) => Properties.FunctionName === "tributary-redrive",
+    );
+    assert(redrive);
+    const { Variables } = redrive.Properties.Environment as { Variables: { FUNCTIONS: unknown } };
+    return Object.keys(JSON.parse(text(Variables.FUNCTIONS)) as object);
+  };
+  assert.deepEqual(reads({}), ["kinesis"]);
+  assert.deepEqual(reads({ kafka: KAFKA }), ["kinesis", "kafka"]);
+  assert.deepEqual(reads({ kafka: KAFKA, stream: false }), ["kafka"]);
 });

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { App, type Stack } from "aws-cdk-lib";
+import { App, Stack } from "aws-cdk-lib";
 import { Template } from "aws-cdk-lib/assertions";
 
 import { readSettings, type Settings } from "../lib/settings.ts";
@@ -40,13 +40,20 @@ export const KAFKA = {
   authentication: "SASL_SCRAM_512",
 };
 
-export const MSK = {
+const MSK_TOPIC = {
   clusterArn: "arn:aws:kafka:eu-west-1:123456789012:cluster/events/1",
   topic: "tributary-events",
   consumerGroup: "tributary",
-  secretArn: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AmazonMSK_events",
-  authentication: "CLIENT_CERTIFICATE_TLS",
 };
+
+export const MSK = {
+  ...MSK_TOPIC,
+  secretArn: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AmazonMSK_events",
+  secretKeyArn: "arn:aws:kms:eu-west-1:123456789012:key/2",
+  authentication: "SASL_SCRAM_512",
+};
+
+export const MSK_IAM = { ...MSK_TOPIC, authentication: "IAM" };
 
 /** All that can be switched on. */
 export const EVERYTHING = {
@@ -68,6 +75,9 @@ export function make(given: Record<string, unknown> = {}): Made {
   const settings = readSettings({ artifacts, githubRepository: "owner/name", ...given });
   return { app, settings, ...makeStacks(app, settings) };
 }
+
+/** The stacks of an app. */
+export const stacksOf = ({ app }: Made): Stack[] => app.node.children.filter((child) => Stack.isStack(child));
 
 export type Resource = Readonly<{ Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string }>;
 
@@ -98,6 +108,8 @@ export function text(value: unknown): string {
       return `<part of ${text((argument as unknown[])[1])}>`;
     case "Fn::Split":
       return text((argument as unknown[])[1]);
+    case "Fn::Sub":
+      return String(argument).replaceAll(/\$\{AWS::(\w+)\}/g, "<$1>");
     case "Fn::ImportValue":
       return `<import ${text(argument)}>`;
     default:

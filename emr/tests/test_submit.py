@@ -1,6 +1,7 @@
 """emr/submit as a process of its own against moto's services; the tests move the runs on."""
 
 import io
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from emr_of_tests import moto as moto_services
 
 from tributary_emr import artifacts, submit
 from tributary_emr.runs import ClusterStep, ServerlessRun
-from tributary_emr.submission import SubmitError
+from tributary_emr.submission import S3Object, SubmitError
 
 CSV = "day,device_type\n2026-11-22,lock\n"
 
@@ -295,3 +296,27 @@ def test_bad_usage_is_named(
         submit.arguments(given)
     assert exit_of.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_result_is_written_to_a_pipe_or_a_device_and_does_not_replace_it(aws: Aws, tmp_path: Path) -> None:
+    aws.put_result(CSV)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        submit.fetch(S3Object("lake", "reports/p95_event_duration.csv"), pipe)
+        read, _ = reader.communicate(timeout=10)
+    assert read == CSV
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("given", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_either_name_of_the_region_will_do_and_it_counts_before_the_configuration(
+    aws: Aws, given: str, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "config"
+    configuration.write_text("[default]\nregion = ap-south-1\n")
+    other = {"AWS_REGION": None, "AWS_DEFAULT_REGION": None, given: "us-east-1"}
+    # An application that is not there is looked for in the region that counts.
+    arguments = ["--application-id", "none", "--execution-role-arn", ROLE, *aws.places]
+    ended = aws.submit(*arguments, **other, AWS_CONFIG_FILE=str(configuration))
+    assert "there is no EMR Serverless application none in us-east-1" in ended.stderr

@@ -118,11 +118,14 @@ def fetch(place: S3Object, file: Path) -> None:
     """Copies an object to a local file."""
     body = boto3.client("s3").get_object(Bucket=place.bucket, Key=place.key)["Body"]
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
+    # A device or a pipe is written to: whoever may would replace it otherwise.
+    replaces = file.is_file() or not file.exists()
+    part = file.with_name(f"{file.name}.part") if replaces else file
     with part.open("wb") as out:
         for chunk in body.iter_chunks(1 << 20):
             out.write(chunk)
-    part.replace(file)
+    if replaces:
+        part.replace(file)
 
 
 class Progress:

@@ -13,6 +13,8 @@ export interface AlarmMetric {
 export interface Alarm {
   /** Also its heading in RUNBOOK.md. */
   name: string;
+  /** What has such an alarm: a stream's function, a topic's, both (any), or the nightly run. */
+  source: "kinesis" | "kafka" | "any" | "nightly";
   summary: string;
   /** Why it is defined so. */
   why: string;

@@ -48,7 +48,7 @@ const VARIABLES = {
   function: () =>
     values("function", "function", metric("Invocations"), "FunctionName").current(shown("ingest-kinesis")),
   mapping: () => values("mapping", "event source mapping", metric("InvokedEventCount"), "EventSourceMappingUUID"),
-  application: () => values("application", "EMR application", metric("SuccessJobs"), "ApplicationId"),
+  machine: () => values("machine", "nightly run", metric("ExecutionsSucceeded"), "StateMachineArn"),
   runbook: () => new sdk.TextBoxVariableBuilder("runbook").label("address of the runbook").defaultValue("RUNBOOK.md"),
 };
 

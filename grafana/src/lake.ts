@@ -2,7 +2,7 @@
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dashboard, type Row } from "./dashboard.ts";
 import { graph, number } from "./panels.ts";
-import { math, statistic, sum } from "./queries.ts";
+import { math, sum } from "./queries.ts";
 
 const OBJECT_SIZE = [
   sum("BytesWritten", "bytes", { id: "bytes", hidden: true }),
@@ -54,13 +54,13 @@ const GLANCE: Row = {
       queries: [sum("Rejected", "records")],
     }),
     number({
-      title: "Reports failed",
-      description: "Report runs that failed: the most in one period of the time range.",
+      title: "Nightly runs failed",
+      description: "Nightly runs that failed, after all their tries, or took too long, in the time range.",
       unit: "short",
       width: 4,
-      reduce: "max",
-      alarms: ["ReportFailed"],
-      queries: [statistic("FailedJobs", "Maximum", "failed")],
+      reduce: "sum",
+      alarms: ["ReportFailed", "ReportTimedOut"],
+      queries: [sum("ExecutionsFailed", "failed"), sum("ExecutionsTimedOut", "timed out")],
     }),
   ],
 };
@@ -104,12 +104,16 @@ const QUARANTINE_AND_REPORTS: Row = {
       queries: [sum("Rejected", "reason", { by: "Reason" })],
     }),
     graph({
-      title: "Report runs",
-      description: "Report runs that succeeded and that failed.",
+      title: "Nightly runs",
+      description: "Nightly runs that succeeded, that failed, and that took too long.",
       unit: "short",
       width: 12,
-      alarms: ["ReportFailed"],
-      queries: [statistic("SuccessJobs", "Maximum", "succeeded"), statistic("FailedJobs", "Maximum", "failed")],
+      alarms: ["ReportOverdue", "ReportFailed", "ReportTimedOut"],
+      queries: [
+        sum("ExecutionsSucceeded", "succeeded"),
+        sum("ExecutionsFailed", "failed"),
+        sum("ExecutionsTimedOut", "timed out"),
+      ],
     }),
   ],
 };
@@ -120,7 +124,7 @@ export function lake(): Dashboard {
     "tributary-lake",
     "Tributary: lake",
     "What lands in the lake, what lands in quarantine, and the reports made of it.",
-    ["datasource", "stream", "application", "runbook"],
+    ["datasource", "stream", "machine", "runbook"],
     [GLANCE, OBJECTS, QUARANTINE_AND_REPORTS],
   );
 }

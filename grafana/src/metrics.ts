@@ -36,7 +36,7 @@ const DIMENSION_VALUES: Record<string, string> = {
   Reason: "*",
   FunctionName: "$function",
   EventSourceMappingUUID: "$mapping",
-  ApplicationId: "$application",
+  StateMachineArn: "$machine",
 };
 
 /**

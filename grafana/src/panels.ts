@@ -46,8 +46,8 @@ function thresholds(first: Alarm | undefined): dashboard.ThresholdsConfigBuilder
   const steps: dashboard.Threshold[] = [{ value: null, color: "green" }];
   if (first?.comparison.startsWith("GreaterThan")) {
     // Grafana's steps begin at their value, so that "over 0" of what is counted begins at 1.
-    const over = first.comparison === "GreaterThanThreshold" && first.unit === "Count";
-    steps.push({ value: over ? first.threshold + 1 : first.threshold, color: "red" });
+    const overNothing = first.comparison === "GreaterThanThreshold" && first.threshold === 0;
+    steps.push({ value: overNothing && first.unit === "Count" ? 1 : first.threshold, color: "red" });
   }
   return new dashboard.ThresholdsConfigBuilder().mode(dashboard.ThresholdsMode.Absolute).steps(steps);
 }

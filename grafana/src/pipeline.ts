@@ -71,7 +71,7 @@ const GLANCE: Row = {
       unit: "short",
       width: 4,
       reduce: "sum",
-      alarms: ["BatchesGivenUp"],
+      alarms: ["BatchesGivenUp", "RecordsDropped"],
       queries: [
         sum("OnFailureDestinationDeliveredEventCount", "to the destination"),
         sum("DroppedEventCount", "dropped"),
@@ -203,11 +203,20 @@ const LAG: Row = {
     }),
     graph({
       title: "Age at delivery, worst shard",
-      description: "Age of the last record of a batch when it is delivered. One metric, whatever the number of shards.",
+      description:
+        "Age of the last record of a batch when it is delivered. One metric, whatever the number of shards. Of a stream only.",
       unit: "ms",
       width: 8,
       alarms: ["LagHigh"],
       queries: [statistic("IteratorAge", "Maximum", "age")],
+    }),
+    graph({
+      title: "Records behind, all partitions",
+      description: "Records of the topic that the function is not done with. Of a topic only.",
+      unit: "short",
+      width: 24,
+      alarms: ["OffsetLagHigh"],
+      queries: [statistic("OffsetLag", "Maximum", "behind")],
     }),
   ],
 };
@@ -277,7 +286,7 @@ const FAILURES: Row = {
       description: "Of batches that passed their retry or age limit.",
       unit: "short",
       width: 6,
-      alarms: ["BatchesGivenUp"],
+      alarms: ["BatchesGivenUp", "RecordsDropped"],
       queries: [
         sum("OnFailureDestinationDeliveredEventCount", "to the destination"),
         sum("DroppedEventCount", "dropped"),

@@ -17,7 +17,7 @@ from tributary_local.parts.kafka import KafkaProcess, provision_topic
 from tributary_local.parts.localstack import LocalStackContainer, LocalStackProcess
 from tributary_local.parts.monitor import Monitor
 from tributary_local.parts.stack import Stack
-from tributary_local.runs.deployment import DeploymentSettings, DeploymentTarget, Tools
+from tributary_local.runs.deployment import DeploymentSettings, DeploymentTarget, place_on
 from tributary_local.settings import AWS_VARIABLES, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,7 +206,7 @@ def test_every_child_has_the_closed_environment(
         "verify": lambda: jobs.verify(settings),
         "check of the dashboards": lambda: jobs.check_panels(settings),
         "deployment's LocalStack": DeploymentTarget(deployment.beside("deployment", ports.free_port())).start,
-        "deployment's tools": lambda: Tools(deployment).cdk("deploy"),
+        "deployment's tools": lambda: place_on(deployment).cdk("deploy"),
     }
     for name, verb in verbs.items():
         with pytest.raises(Started):

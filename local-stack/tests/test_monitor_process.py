@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tributary_local.emr_metrics import job_metrics
+from tributary_local.nightly_metrics import job_metrics
 from tributary_local.parts import processes
 from tributary_local.parts.localstack import LocalStackContainer
 from tributary_local.parts.monitor import PORT_VARIABLE, Monitor
@@ -111,9 +111,8 @@ def test_grafana_is_where_compose_publishes_it() -> None:
 
 def test_a_report_counts_as_one_job_that_succeeded_or_failed() -> None:
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=True)}
-    assert counts == {"SuccessJobs": 1, "FailedJobs": 0}
+    assert counts == {"ExecutionsSucceeded": 1, "ExecutionsFailed": 0, "ExecutionsTimedOut": 0}
     counts = {metric["MetricName"]: metric["Value"] for metric in job_metrics(succeeded=False)}
-    assert counts == {"SuccessJobs": 0, "FailedJobs": 1}
-    assert all(
-        metric["Dimensions"] == [{"Name": "ApplicationId", "Value": "local"}] for metric in job_metrics(succeeded=True)
-    )
+    assert counts == {"ExecutionsSucceeded": 0, "ExecutionsFailed": 1, "ExecutionsTimedOut": 0}
+    dimensions = [metric["Dimensions"] for metric in job_metrics(succeeded=True)]
+    assert dimensions == [[{"Name": "StateMachineArn", "Value": "local"}]] * 3

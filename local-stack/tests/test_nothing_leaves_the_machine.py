@@ -18,7 +18,7 @@ import os, sys
 from dataclasses import replace
 from pathlib import Path
 from rich.console import Console
-from tributary_local import emr_metrics, jobs
+from tributary_local import jobs, nightly_metrics
 from tributary_local.parts.event_source import EventSource
 from tributary_local.settings import Settings
 from tributary_local.parts.stack import Stack
@@ -87,7 +87,7 @@ def test_bucket_and_stream_are_made_and_filled_and_read_where_the_stack_is(shell
     verified = shell.run("jobs.account(settings)")
     assert verified.returncode == 1
     assert "missing" in verified.stdout
-    published = shell.run("emr_metrics.publish_job(settings, succeeded=True)")
+    published = shell.run("nightly_metrics.publish_job(settings, succeeded=True)")
     assert (published.returncode, published.stderr) == (0, "")
     assert shell.place.visits == []
 

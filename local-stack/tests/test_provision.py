@@ -29,7 +29,7 @@ def calls(tmp_path: Path) -> dict[str, dict[str, str]]:
 
 def provisioned(directory: Path, **settings: str) -> dict[str, dict[str, str]]:
     """As on a machine that has nothing but an AWS CLI."""
-    for name in ("local-stack/provision.sh", "local-stack/set-up/shell.sh"):
+    for name in ("local-stack/provision.sh", "local-stack/set-up/shell.sh", "cdk/region.sh"):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, directory / name)
     shutil.copytree(ROOT / "cdk/lib/lake-bucket", directory / "cdk/lib/lake-bucket")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tributary_local import foreground
-from tributary_local.emr_metrics import publish_job
 from tributary_local.failure import Failure
+from tributary_local.nightly_metrics import publish_job
 from tributary_local.settings import Settings
 
 REPORT_CSV = "p95_event_duration.csv"
@@ -61,7 +61,7 @@ def report(settings: Settings, arguments: Sequence[str] = ()) -> None:
 
 def _report(settings: Settings, arguments: Sequence[str]) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
-    _spark(
+    spark(
         settings,
         "report",
         "--input",
@@ -78,7 +78,7 @@ def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark averages per device and minute, on S3 and as one CSV file in `settings.out`."""
     settings.out.mkdir(parents=True, exist_ok=True)
     lake = f"s3a://{settings.bucket}"
-    _spark(
+    spark(
         settings,
         "averages",
         "--input",
@@ -94,13 +94,13 @@ def averages(settings: Settings, arguments: Sequence[str] = ()) -> None:
 def validate(settings: Settings, arguments: Sequence[str] = ()) -> None:
     """The Spark check of the whole lake; raises Failure on a breach."""
     lake = f"s3a://{settings.bucket}"
-    _spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *arguments)
+    spark(settings, "validate", "--input", f"{lake}/events/", "--rollups", f"{lake}/rollups/", *arguments)
 
 
 def check_panels(settings: Settings) -> None:
     """Asks every query of every dashboard; raises Failure when one is refused, or empty though it has data locally."""
     # Of a topic Lambda publishes OffsetLag instead.
-    without = ["--without=IteratorAge"] if settings.is_kafka else []
+    without = ["--without=IteratorAge" if settings.is_kafka else "--without=OffsetLag"]
     foreground.run(
         "the check of the dashboards",
         [settings.python("monitor"), "-m", "tributary_monitor.check", *without],
@@ -138,7 +138,7 @@ def _verify(settings: Settings, *arguments: str | Path) -> None:
     )
 
 
-def _spark(settings: Settings, job: str, *arguments: str) -> None:
+def spark(settings: Settings, job: str, *arguments: str) -> None:
     foreground.run(
         f"the Spark job '{job}'",
         [settings.python("lake"), "-m", f"tributary_emr.{job}", *arguments],

@@ -10,7 +10,7 @@ pub const NAMESPACE: &str = "Tributary";
 
 const LAMBDA: &str = "AWS/Lambda";
 const KINESIS: &str = "AWS/Kinesis";
-const EMR_SERVERLESS: &str = "AWS/EMRServerless";
+const STEP_FUNCTIONS: &str = "AWS/States";
 
 /// CloudWatch units, as far as they are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,7 +98,7 @@ const STREAM: &[&[&str]] = &[&["Stream"]];
 const FUNCTION_NAME: &[&[&str]] = &[&["FunctionName"]];
 const MAPPING: &[&[&str]] = &[&["EventSourceMappingUUID"]];
 const STREAM_NAME: &[&[&str]] = &[&["StreamName"]];
-const APPLICATION: &[&[&str]] = &[&["ApplicationId"]];
+const STATE_MACHINE: &[&[&str]] = &[&["StateMachineArn"]];
 
 metrics! {
     RecordsReceived: NAMESPACE, "RecordsReceived", Count, STREAM, Function, "records delivered, redeliveries included";
@@ -134,8 +134,9 @@ metrics! {
     IncomingBytes: KINESIS, "IncomingBytes", Bytes, STREAM_NAME, AwsOnly, "bytes put into the stream";
     WriteProvisionedThroughputExceeded: KINESIS, "WriteProvisionedThroughputExceeded", Count, STREAM_NAME, AwsOnly, "records refused because a shard was full";
     ReadProvisionedThroughputExceeded: KINESIS, "ReadProvisionedThroughputExceeded", Count, STREAM_NAME, AwsOnly, "reads refused because a shard's limit was reached";
-    SuccessJobs: EMR_SERVERLESS, "SuccessJobs", Count, APPLICATION, Aws, "report runs that succeeded";
-    FailedJobs: EMR_SERVERLESS, "FailedJobs", Count, APPLICATION, Aws, "report runs that failed";
+    ExecutionsSucceeded: STEP_FUNCTIONS, "ExecutionsSucceeded", Count, STATE_MACHINE, Aws, "nightly runs that succeeded";
+    ExecutionsFailed: STEP_FUNCTIONS, "ExecutionsFailed", Count, STATE_MACHINE, Aws, "nightly runs that failed, all their tries";
+    ExecutionsTimedOut: STEP_FUNCTIONS, "ExecutionsTimedOut", Count, STATE_MACHINE, Aws, "nightly runs that took too long";
 }
 
 impl Metric {

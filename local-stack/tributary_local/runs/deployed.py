@@ -1,17 +1,21 @@
 """What is deployed, as the account's own APIs tell it, held to what was asked for."""
 
+import hashlib
+import io
 import json
+import re
+import urllib.request
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tributary_local.failure import Failure
-from tributary_local.settings import Settings
+from tributary_local.runs.place import Place
 
-ACCOUNT = "000000000000"
+BUCKETS = ("lake", "on-failure", "artifacts", "results")
 
 
 def expect(what: str, found: object, wanted: object) -> None:
@@ -21,31 +25,24 @@ def expect(what: str, found: object, wanted: object) -> None:
 
 
 class Look:
-    """At the stacks of the deployment `name`."""
+    """At the stacks of one deployment."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self.settings = settings
-        self.name = name
-        self.function = f"{name}-ingest-kinesis"
-        self.stream = f"{name}-events"
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.name = place.name
+        self.function = place.function
+        self.stream = place.stream
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.settings.endpoint,
-            region_name=self.settings.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
-        )
+        return self.place.client(service)
 
     def bucket(self, suffix: str) -> str:
-        return f"{self.name}-{suffix}-{ACCOUNT}-{self.settings.region}"
+        return self.place.bucket(suffix)
 
     def at_storage(self) -> None:
         """Buckets with their guards, a create that is one, and the stream."""
         s3 = self.client("s3")
-        for suffix in ("lake", "on-failure", "artifacts"):
+        for suffix in BUCKETS:
             bucket = self.bucket(suffix)
             blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
             expect(f"public access of {bucket}", set(blocked.values()), {True})
@@ -110,12 +107,13 @@ class Look:
         expect("log groups of the function", [group["logGroupName"] for group in groups], [log])
 
     def at_monitoring(self) -> None:
-        """Every alarm of grafana/alarms.json but the report's, each of which tells the topic."""
-        definition = json.loads((self.settings.root / "grafana/alarms.json").read_text(encoding="utf-8"))
-        wanted = {f"{self.name}-{alarm['name']}" for alarm in definition["alarms"]} - {f"{self.name}-ReportFailed"}
+        """Every alarm that this deployment is to have, each of which tells the topic."""
+        definition = json.loads((self.place.root / "grafana/alarms.json").read_text(encoding="utf-8"))
+        sources = {"any", "kinesis"} | (set() if self.place.context.get("query") == "false" else {"nightly"})
+        wanted = {f"{self.name}-{alarm['name']}" for alarm in definition["alarms"] if alarm["source"] in sources}
         alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.name}-")["MetricAlarms"]
         expect("alarms", {alarm["AlarmName"] for alarm in alarms}, wanted)
-        topic = f"arn:aws:sns:{self.settings.region}:{ACCOUNT}:{self.name}-alarms"
+        topic = f"arn:aws:sns:{self.place.region}:{self.place.account}:{self.name}-alarms"
         expect("actions of the alarms", {action for alarm in alarms for action in alarm["AlarmActions"]}, {topic})
         attributes = self.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
         expect("whether the topic is encrypted", bool(attributes.get("KmsMasterKeyId")), True)
@@ -129,12 +127,6 @@ class Look:
             condition["token.actions.githubusercontent.com:sub"],
             "repo:owner/name:environment:production",
         )
-
-    def at_jobs(self) -> None:
-        """The report job is where the schedule looks for it."""
-        listed = self.client("s3").list_objects_v2(Bucket=self.bucket("artifacts"), Prefix="jobs/")
-        wanted = ["jobs/report.py", "jobs/tributary_emr.zip"]
-        expect("jobs", [stored["Key"] for stored in listed.get("Contents", [])], wanted)
 
     def configuration(self) -> dict[str, Any]:
         """What a deployment of code must not change."""
@@ -153,15 +145,61 @@ class Look:
     def empty_buckets(self) -> None:
         """CloudFormation deletes no bucket that holds something."""
         s3 = self.client("s3")
-        for suffix in ("lake", "on-failure", "artifacts"):
+        for suffix in BUCKETS:
             bucket = self.bucket(suffix)
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
                 for stored in page.get("Contents", []):
                     s3.delete_object(Bucket=bucket, Key=stored["Key"])
 
+    def variable(self, version: str, name: str) -> str:
+        """A variable of the function's environment."""
+        functions = self.client("lambda")
+        found = functions.get_function_configuration(FunctionName=self.function, Qualifier=self._number(version))
+        return found["Environment"]["Variables"][name]
+
+    def _number(self, version: str) -> str:
+        # LocalStack finds no configuration by an alias.
+        return self.live_version() if version == "live" else version
+
+    def weights(self) -> dict[str, float]:
+        """Of other versions, besides the one that is live."""
+        alias = self.client("lambda").get_alias(FunctionName=self.function, Name="live")
+        return (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+
+    def built_program(self) -> str:
+        """Hash of what is built now."""
+        with zipfile.ZipFile(io.BytesIO(self.package(self.place.root))) as archive:
+            return hashlib.sha256(archive.read("bootstrap")).hexdigest()
+
+    def change_latest_code(self) -> None:
+        """The same program in another package, so that it is new code to Lambda."""
+        self.marks = getattr(self, "marks", 0) + 1
+        package = self.package(self.place.root, comment=f"rehearsal {self.marks}")
+        functions = self.client("lambda")
+        functions.update_function_code(FunctionName=self.function, ZipFile=package)
+        functions.get_waiter("function_updated").wait(FunctionName=self.function)
+
+    def package(self, root: Path, comment: str = "") -> bytes:
+        """The built program as it is uploaded."""
+        artifacts = self.place.environment.get("ARTIFACTS") or f"target/deploy/{self.place.context['architecture']}"
+        entry = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
+        entry.external_attr = 0o755 << 16
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr(entry, (root / artifacts / "ingest-kinesis/bootstrap").read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.comment = comment.encode()
+        return out.getvalue()
+
+    def program(self, version: str) -> str:
+        """Hash of the program that a version runs, whatever it was packed with."""
+        found = self.client("lambda").get_function(FunctionName=self.function, Qualifier=self._number(version))
+        with urllib.request.urlopen(found["Code"]["Location"]) as answer:
+            archive = zipfile.ZipFile(io.BytesIO(answer.read()))
+        return hashlib.sha256(archive.read("bootstrap")).hexdigest()
+
     def everything(self) -> set[str]:
-        """Whatever the account holds of the kinds that the stacks make."""
-        return set(self._everything())
+        """Whatever the account holds of the kinds that the stacks make, by this deployment's name."""
+        return {each for each in self._everything() if re.search(rf"[ /:]{self.name}-", each)}
 
     def _everything(self) -> Iterator[str]:
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
@@ -171,7 +209,9 @@ class Look:
         functions = self.client("lambda")
         yield from (f"function {each['FunctionName']}" for each in functions.list_functions()["Functions"])
         mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-        yield from (f"mapping {mapping['UUID']}" for mapping in mappings)
+        # Deleting takes as long as what is under way: an answer comes at once, the end later.
+        staying = (mapping for mapping in mappings if mapping["State"] != "Deleting")
+        yield from (f"mapping {mapping['UUID']} of {mapping['FunctionArn']}" for mapping in staying)
         yield from (f"role {role['RoleName']}" for role in self.client("iam").list_roles()["Roles"])
         groups = self.client("logs").describe_log_groups()["logGroups"]
         yield from (f"log group {group['logGroupName']}" for group in groups)

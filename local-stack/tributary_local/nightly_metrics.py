@@ -1,24 +1,24 @@
-"""What EMR Serverless publishes of its jobs, published in its place for the Spark jobs of the local stack."""
+"""What Step Functions publishes of the nightly run, published in its place for the Spark jobs of the local stack."""
 
 import sys
 
 from tributary_local.settings import Settings
 
-NAMESPACE = "AWS/EMRServerless"
-APPLICATION = "local"
-"""Stands for the id of the application."""
+NAMESPACE = "AWS/States"
+MACHINE = "local"
+"""Stands for the ARN of the state machine."""
 
 
 def job_metrics(*, succeeded: bool) -> list[dict]:
-    """SuccessJobs and FailedJobs of one job run, as PutMetricData takes them.
+    """The executions of one run, as PutMetricData takes them.
 
-    Names and dimension: https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/app-job-metrics.html
+    Names and dimension: https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
     """
-    counts = {"SuccessJobs": int(succeeded), "FailedJobs": int(not succeeded)}
+    counts = {"ExecutionsSucceeded": int(succeeded), "ExecutionsFailed": int(not succeeded), "ExecutionsTimedOut": 0}
     return [
         {
             "MetricName": name,
-            "Dimensions": [{"Name": "ApplicationId", "Value": APPLICATION}],
+            "Dimensions": [{"Name": "StateMachineArn", "Value": MACHINE}],
             "Value": count,
             "Unit": "Count",
         }

@@ -1,0 +1,1 @@
+"""What each part asks of AWS, recorded for the tests of the roles."""
