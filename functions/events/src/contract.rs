@@ -7,6 +7,7 @@ mod file;
 mod names;
 
 use std::fmt;
+use std::sync::LazyLock;
 
 pub use names::{Found, Names};
 
@@ -380,6 +381,17 @@ impl Contract {
         })
     }
 
+    /// The contract of [`OURS`].
+    ///
+    /// # Panics
+    /// Never: a test reads it.
+    pub fn ours() -> &'static Self {
+        static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
+            Contract::of_file(FILE, OURS.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+        });
+        &CONTRACT
+    }
+
     /// SHA-256 of the file, in hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -410,6 +422,36 @@ impl Contract {
         &self.columns
     }
 
+    /// All columns of `events/` in the lake, in stored order: name, type as Hive (and so Glue and Athena) calls it, and
+    /// whether it may be null.
+    pub fn lake_columns(&self) -> Vec<(&str, &'static str, bool)> {
+        let typed = self.columns.iter().map(|column| {
+            let hive = match column.column_type {
+                ColumnType::String | ColumnType::Json => "string",
+                ColumnType::Integer => "bigint",
+                ColumnType::Double => "double",
+                ColumnType::Boolean => "boolean",
+                ColumnType::Timestamp => "timestamp",
+            };
+            (&*column.name, hive, column.nullable)
+        });
+        let mut columns = vec![
+            ("event_time", "timestamp", false),
+            ("device_type", "string", false),
+            ("device_id", "string", false),
+            ("event_duration", "double", false),
+            ("value", "double", true),
+            ("attributes", "string", true),
+            ("arrival_time", "timestamp", false),
+            ("shard", "string", false),
+            ("position", "string", false),
+            ("schema_version", "int", false),
+        ];
+        columns.extend(typed);
+        columns.push(("event_id", "string", false));
+        columns
+    }
+
     /// What is dropped on purpose, if anything.
     pub fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
@@ -423,13 +465,6 @@ impl Contract {
     /// What the lake has in `schema_version` if events have no such field: the last of the accepted versions.
     pub fn constant_version(&self) -> Option<u32> {
         self.constant_version
-    }
-}
-
-/// Ours.
-impl Default for Contract {
-    fn default() -> Self {
-        Self::of_file(FILE, OURS.as_bytes()).expect("a test reads it")
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
+use events::Contract;
 use parquet::errors::ParquetError;
 use pipeline::cell;
 use pipeline::commit::{self, Created, Decision, Setbacks};
@@ -58,6 +59,7 @@ pub struct Outcome {
 pub(crate) struct Shared<L, G> {
     pub(crate) lake: L,
     pub(crate) lineage: G,
+    pub(crate) contract: Contract,
     pub(crate) settings: Settings,
     pub(crate) hasher: IdHasher,
     pub(crate) hash_seed: u64,
@@ -88,7 +90,12 @@ pub(crate) async fn deliver<L: Lake + Sync, G: Lineage + Sync>(
     window: &mut Window,
     deadline: Instant,
 ) -> Outcome {
-    let cells = pipeline::cells(batch, shared.settings.filter, shared.hasher);
+    let cells = pipeline::cells(
+        batch,
+        &shared.contract,
+        shared.settings.filter,
+        shared.hasher,
+    );
     // A rejected record's arrival may be no time at all, and nothing is looked for on its account.
     let with_rows = || cells.iter().filter(|cell| cell.accepted() > 0);
     window.note_arrivals(with_rows().map(Cell::last_arrival_ms));

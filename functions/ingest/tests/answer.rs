@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_cloudwatch::types::MetricDatum;
 use bytes::Bytes;
 use common::{Family, NOON, SETTINGS, event, record};
+use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment::Environment;
 use ingest::error::LakeError;
@@ -58,7 +59,13 @@ fn environment<L: Lake + Sync>(
     partial_responses: PartialResponses,
     cloudwatch: CloudWatch,
 ) -> Environment<L, Family, CloudWatch> {
-    let handler = Handler::new(lake, Family(Ok(Relatives::default())), SETTINGS, 7);
+    let handler = Handler::new(
+        lake,
+        Family(Ok(Relatives::default())),
+        Contract::ours().clone(),
+        SETTINGS,
+        7,
+    );
     Environment::new(
         handler,
         Broker::Kinesis,

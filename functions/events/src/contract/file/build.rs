@@ -7,8 +7,8 @@ mod values;
 use toml::{Spanned, Value};
 
 use super::super::{
-    Absent, Contract, Field, Filter, FilterType, Literal, MAX_TIME_US, MIN_TIME_US, Names,
-    Problem, Role, Rule, TimeBounds, Unit, Versions,
+    Absent, Contract, Field, Filter, FilterType, Literal, MAX_TIME_US, MIN_TIME_US, Names, Problem,
+    Role, Rule, TimeBounds, Unit, Versions,
 };
 use super::line_of;
 use super::tables::{FilterTable, NumberTable, Tables, TextTable, TimeTable, VersionTable};
