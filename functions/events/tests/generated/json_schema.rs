@@ -90,7 +90,6 @@ fn property(contract: &Contract, field: &Field) -> Value {
 
 fn rule(contract: &Contract, field: &Field) -> Value {
     match &field.rule {
-        Rule::Object => json!({}),
         Rule::Version => match contract.versions() {
             Versions::Numbers(numbers) => json!({
                 "type": "integer", "enum": numbers, "minimum": numbers.iter().min(), "maximum": numbers.iter().max(),
@@ -132,6 +131,6 @@ fn rule(contract: &Contract, field: &Field) -> Value {
             ..
         } => json!({"type": "string", "format": "date-time"}),
         Rule::Time { .. } => json!({"type": "number"}),
-        Rule::Json { .. } => json!({}),
+        Rule::Object | Rule::Json { .. } => json!({}),
     }
 }
