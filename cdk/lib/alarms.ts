@@ -1,6 +1,4 @@
 /** The alarms of grafana/alarms.json, the one definition that dashboards and CloudWatch share. */
-import { readFileSync } from "node:fs";
-
 import { Duration, Stack } from "aws-cdk-lib";
 import {
   Alarm,
@@ -14,49 +12,21 @@ import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
 
+import { ALARMS, type Alarm as AlarmDefinition, type AlarmMetric } from "../../grafana/src/alarms.ts";
 import { topicName } from "./names.ts";
 import { SettingsError, type Settings } from "./settings.ts";
-
-/** One metric; dimension values may be placeholders such as `$stream`. */
-export interface MetricDefinition {
-  readonly namespace: string;
-  readonly name: string;
-  readonly statistic: string;
-  readonly dimensions: Readonly<Record<string, string>>;
-}
-
-/** An alarm on one `metric`, or on an `expression` over `metrics`. */
-export interface AlarmDefinition {
-  /** Also its heading in RUNBOOK.md. */
-  readonly name: string;
-  /** What has such an alarm: a stream's function, a topic's, both (any), or the nightly run. */
-  readonly source: "kinesis" | "kafka" | "any" | "nightly";
-  readonly summary: string;
-  readonly severity: "critical" | "warning";
-  readonly metric?: MetricDefinition;
-  readonly expression?: string;
-  readonly metrics?: readonly (MetricDefinition & { readonly id: string })[];
-  readonly threshold: number;
-  readonly comparison: string;
-  readonly period_seconds: number;
-  readonly evaluation_periods: number;
-  readonly datapoints_to_alarm: number;
-  readonly treat_missing_data: string;
-}
 
 /** What the placeholders stand for in one deployment. */
 export type Placeholders = Readonly<Record<string, string>>;
 
 /** Every alarm of the file but those `leftOut`. Throws SettingsError when one of those is not in it. */
 export function alarmDefinitions(leftOut: readonly string[] = []): AlarmDefinition[] {
-  const file = new URL("../../grafana/alarms.json", import.meta.url);
-  const { alarms } = JSON.parse(readFileSync(file, "utf8")) as { alarms: AlarmDefinition[] };
   for (const name of leftOut) {
-    if (!alarms.some((alarm) => alarm.name === name)) {
+    if (!ALARMS.some((alarm) => alarm.name === name)) {
       throw new SettingsError(`alarmsLeftOut names '${name}', which is not in grafana/alarms.json`);
     }
   }
-  return alarms.filter(({ name }) => !leftOut.includes(name));
+  return ALARMS.filter(({ name }) => !leftOut.includes(name));
 }
 
 const COMPARISONS: Readonly<Record<string, ComparisonOperator>> = {
@@ -130,7 +100,7 @@ function metricOf(
   placeholders: Placeholders,
 ): IMetric {
   const period = Duration.seconds(period_seconds);
-  const one = ({ namespace, name: metricName, statistic, dimensions }: MetricDefinition): Metric => {
+  const one = ({ namespace, name: metricName, statistic, dimensions }: AlarmMetric): Metric => {
     const filled = Object.entries(dimensions).map(([key, value]) => [
       key,
       value.startsWith("$") ? known(placeholders, value, name) : value,

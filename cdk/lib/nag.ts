@@ -31,7 +31,7 @@ export const ACCEPTED: readonly Accepted[] = [
   {
     path: /^ingest\/Kinesis\/Ingest\/Role\//,
     finding: wildcard("\\*"),
-    reason: "PutMetricData and X-Ray's actions have no resources; the first is held to its namespace.",
+    reason: "PutMetricData and X-Ray's actions have no resources; the first has a condition on its namespace.",
   },
   {
     path: /^ingest\/Kafka\/Ingest\/Role\//,

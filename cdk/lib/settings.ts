@@ -1,4 +1,4 @@
-/** Every knob of the deployment: its default, its rule, and what it is for. The README's table is held to this file. */
+/** Every knob of the deployment: its default, its rule, and what it is for. A test compares the README's table with this file. */
 import { KAFKA_RULE, readKafka, type KafkaSettings } from "./kafka-settings.ts";
 import { choice, flag, integer, isRecord, isText, parsed, text, type Knob } from "./knobs.ts";
 

@@ -1,14 +1,6 @@
 /** What the pipeline costs a month at its present rate, as far as the rate decides it. */
+import { PRICES } from "../../cdk/lib/prices.ts";
 import { math, type Query, statistic, sum } from "./queries.ts";
-
-/** US dollars in us-east-1, from AWS's public price lists, as in cdk/COST.md. */
-const PRICES = {
-  lambdaRequest: 0.2 / 1_000_000,
-  lambdaGigabyteSecond: 0.0000166667,
-  kinesisPutUnit: 0.014 / 1_000_000,
-  s3PutOrList: 0.005 / 1_000,
-  cloudwatchPutMetricData: 0.01 / 1_000,
-};
 
 /** Memory of the function, in GB: 512 MB, its default. */
 const MEMORY_GB = 0.5;
@@ -21,12 +13,17 @@ function factor(value: number): string {
   return value.toFixed(9).replace(/0+$/, "");
 }
 
+/** The price of so many. */
+function each(price: number, count: number): string {
+  return String(Number((price * count).toPrecision(6)));
+}
+
 /** For the panels: what is counted, at which prices, and what is not. */
 export const COST_DESCRIPTION = [
   `US dollars a month (730 h) at the rate of each five minutes, at prices of us-east-1.`,
-  `Lambda: 0.20 a million invocations, ${String(PRICES.lambdaGigabyteSecond)} a GB-second at 512 MB.`,
-  `Kinesis: 0.014 a million PUT units of 25 KB, one a record. S3: 0.005 a thousand, one PUT an object and one LIST an`,
-  `invocation. CloudWatch: 0.01 a thousand PutMetricData, one an invocation.`,
+  `Lambda: ${each(PRICES.lambda.request, 1e6)} a million invocations, ${String(PRICES.lambda.gbSecondArm64)} a GB-second at 512 MB, arm64.`,
+  `Kinesis: ${each(PRICES.kinesis.putUnits, 1e6)} a million PUT units of 25 KB, one a record. S3: ${each(PRICES.s3.putOrList, 1e3)} a thousand, two PUTs an`,
+  `object (its rollup) and one LIST an invocation. CloudWatch: ${each(PRICES.cloudWatch.putMetricData, 1e3)} a thousand PutMetricData, one an invocation.`,
   `Not in it, because the rate does not decide it: shards or the on-demand stream, storage, metrics, Spark.`,
 ].join(" ");
 
@@ -36,7 +33,6 @@ export function costQueries({ totalOnly }: { totalOnly: boolean }): Query[] {
   const part = (id: string, expression: string, label: string) =>
     math(expression, label, { id, hidden: totalOnly, period: PERIOD_SECONDS });
   const times = (id: string, price: number) => `${id} * ${factor(price * PERIODS_A_MONTH)}`;
-  const invocation = PRICES.lambdaRequest;
   return [
     sum("Invocations", "invocations", { ...input, id: "invocations" }),
     sum("Duration", "milliseconds", { ...input, id: "milliseconds" }),
@@ -45,12 +41,12 @@ export function costQueries({ totalOnly }: { totalOnly: boolean }): Query[] {
     statistic("BatchDuration", "SampleCount", "batches", { ...input, id: "batches" }),
     part(
       "lambda",
-      `${times("invocations", invocation)} + ${times("milliseconds", (PRICES.lambdaGigabyteSecond * MEMORY_GB) / 1000)}`,
+      `${times("invocations", PRICES.lambda.request)} + ${times("milliseconds", (PRICES.lambda.gbSecondArm64 * MEMORY_GB) / 1000)}`,
       "Lambda",
     ),
-    part("kinesis", times("records", PRICES.kinesisPutUnit), "Kinesis PUT units"),
-    part("s3", `(objects + batches) * ${factor(PRICES.s3PutOrList * PERIODS_A_MONTH)}`, "S3 requests"),
-    part("cloudwatch", times("batches", PRICES.cloudwatchPutMetricData), "CloudWatch requests"),
+    part("kinesis", times("records", PRICES.kinesis.putUnits), "Kinesis PUT units"),
+    part("s3", `(2 * objects + batches) * ${factor(PRICES.s3.putOrList * PERIODS_A_MONTH)}`, "S3 requests"),
+    part("cloudwatch", times("batches", PRICES.cloudWatch.putMetricData), "CloudWatch requests"),
     math("lambda + kinesis + s3 + cloudwatch", "total", { period: PERIOD_SECONDS }),
   ];
 }

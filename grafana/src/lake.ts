@@ -97,7 +97,7 @@ const QUARANTINE_AND_REPORTS: Row = {
   panels: [
     graph({
       title: "Quarantined, by reason",
-      description: "Records put into quarantine; the README lists the reasons.",
+      description: "Records put into quarantine; functions/events/README.md lists the reasons.",
       unit: "short",
       width: 12,
       stacked: { lines: [] },

@@ -161,7 +161,7 @@ const VOLUME: Row = {
     }),
     graph({
       title: "Rejected, by reason",
-      description: "Records put into quarantine; the README lists the reasons.",
+      description: "Records put into quarantine; functions/events/README.md lists the reasons.",
       unit: "short",
       width: 8,
       stacked: { lines: [] },

@@ -11,10 +11,11 @@ from hostile import KEY_LIKE_AN_ACCOUNT, Elsewhere, elsewhere, hostile_environme
 from rich.console import Console
 
 from tributary_local import jobs
-from tributary_local.parts import localstack, ports
+from tributary_local.parts import ports
+from tributary_local.parts.containers import LocalStackContainer, docker_answers
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.kafka import KafkaProcess, provision_topic
-from tributary_local.parts.localstack import LocalStackContainer, LocalStackProcess
+from tributary_local.parts.localstack import LocalStackProcess
 from tributary_local.parts.monitor import Monitor
 from tributary_local.parts.stack import Stack
 from tributary_local.runs.deployment import DeploymentSettings, DeploymentTarget, place_on
@@ -79,6 +80,7 @@ def test_what_the_stack_is_told_reaches_it_whole() -> None:
         "PATH": os.environ["PATH"],
         "TRIBUTARY_STREAM": "two\nlines, 'quotes' and \"more\" ü",
         "BROKER": "redpanda",
+        "COMPOSE_PROFILES": "console",
         "JAVA_HOME": "/opt/my java",
         "NO_COLOR": "",
         "DOCKER_HOST": "unix:///run/user/1000/docker.sock",
@@ -194,7 +196,7 @@ def test_every_child_has_the_closed_environment(
     beside = settings.beside("beside", ports.free_port(), ports.free_port())
     verbs = {
         "LocalStack": LocalStackProcess(beside).start,
-        "its container": LocalStackContainer(settings).start,
+        "its container": LocalStackContainer(beside).start,
         "Kafka": KafkaProcess(beside).start,
         "the topic": lambda: provision_topic(settings),
         "provision.sh": Stack(settings, Console(quiet=True)).provision,
@@ -239,4 +241,4 @@ def test_a_docker_engine_on_another_machine_is_none(
     docker.write_text(f"#!/bin/sh\n[ $1 = info ] || echo {where}\n", encoding="utf-8")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert localstack.docker_answers() is answers
+    assert docker_answers() is answers

@@ -3,18 +3,16 @@
 import io
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tributary_local.nightly_metrics import job_metrics
 from tributary_local.parts import processes
-from tributary_local.parts.localstack import LocalStackContainer
 from tributary_local.parts.monitor import PORT_VARIABLE, Monitor
 from tributary_local.parts.ports import free_port
 from tributary_local.parts.stack import Stack
-from tributary_local.runs.demo import GRAFANA_PROFILE, show_dashboards, warn_if_died
+from tributary_local.runs.demo import show_dashboards, warn_if_died
 from tributary_local.settings import Settings
 
 
@@ -86,27 +84,6 @@ def test_a_monitor_that_ended_is_a_warning_with_the_end_of_its_log(stack: Stack)
     printed = stack.console.file.getvalue()
     assert "the monitor has died" in printed
     assert "no module" in printed
-
-
-def test_where_compose_runs_grafana_the_dashboards_are_there(stack: Stack) -> None:
-    stack.localstack = LocalStackContainer(stack.settings)
-    stack.settings.environment["COMPOSE_PROFILES"] = f"other,{GRAFANA_PROFILE}"
-    address, printed = shown(stack)
-    assert address == "http://127.0.0.1:3000"
-    assert address in printed
-    assert stack.monitor.running() is None
-
-
-def test_beside_containers_without_grafana_the_monitor_is_started(stack: Stack) -> None:
-    stack.localstack = LocalStackContainer(stack.settings)
-    assert shown(stack)[0] == stack.monitor.address
-    assert stack.monitor.running() is not None
-
-
-def test_grafana_is_where_compose_publishes_it() -> None:
-    compose = (Path(__file__).resolve().parents[1] / "compose.yaml").read_text()
-    assert f"profiles: [{GRAFANA_PROFILE}]" in compose
-    assert '"127.0.0.1:${TRIBUTARY_GRAFANA_PORT:-3000}:3000"' in compose
 
 
 def test_a_report_counts_as_one_job_that_succeeded_or_failed() -> None:

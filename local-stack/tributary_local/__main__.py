@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
         stack.require()
     match arguments.verb:
         case "up":
-            stack.up(steps.step, event_source=not arguments.without_event_source)
+            whole = not arguments.without_event_source
+            stack.up(steps.step, event_source=whole, dashboards=whole)
         case "down":
             stack.down()
         case "status":

@@ -98,9 +98,19 @@ class Settings:
         )
 
     def beside(self, name: str, port: int, broker_port: int | None = None) -> "Settings":
-        """A second stack beside this one, with its own state under this one's and its own ports."""
+        """A second stack beside this one, with its own state under this one's and its own ports.
+
+        What COMPOSE_PROFILES names has ports of its own, and stays with this one.
+        """
         state = self.state / name
-        return replace(self, state=state, out=state / "out", port=port, broker_port=broker_port or self.broker_port)
+        return replace(
+            self,
+            state=state,
+            out=state / "out",
+            port=port,
+            broker_port=broker_port or self.broker_port,
+            environment={name: value for name, value in self.environment.items() if name != "COMPOSE_PROFILES"},
+        )
 
     @property
     def endpoint(self) -> str:

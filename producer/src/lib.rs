@@ -6,7 +6,7 @@
 //!
 //! [`generate`], [`batch`], [`pace`] and [`put_records`] are pure: time and chance come in as arguments.
 
-pub mod aws;
+pub mod account;
 pub mod batch;
 pub mod cli;
 pub mod generate;

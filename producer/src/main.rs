@@ -118,14 +118,14 @@ async fn connect(cli: &Cli, totals: &Arc<Totals>) -> Result<(Sink, Option<Publis
                 cap: Duration::from_secs(5),
                 give_up_after: cli.give_up_after,
             };
-            let config = producer::aws::load_config().await?;
+            let config = producer::account::load_config().await?;
             let kinesis = Kinesis::connect(&config, &cli.stream, policy).await?;
             Ok((Sink::Kinesis(kinesis), publisher(&config)))
         }
         SinkName::Redpanda => {
             // No AWS is needed where there are no metrics.
             let publisher = if cli.metrics {
-                publisher(&producer::aws::load_config().await?)
+                publisher(&producer::account::load_config().await?)
             } else {
                 None
             };

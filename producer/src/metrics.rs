@@ -10,7 +10,6 @@ use events::metrics::{Metric, NAMESPACE};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::aws::root_cause;
 use crate::totals::Totals;
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -102,7 +101,7 @@ impl Publisher {
                 self.published = counts;
                 return;
             }
-            Ok(Err(error)) => root_cause(&error),
+            Ok(Err(error)) => aws::explain(&error),
             Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
         };
         if !std::mem::replace(&mut self.warned, true) {

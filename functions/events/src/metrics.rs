@@ -114,7 +114,7 @@ metrics! {
     Redeliveries: NAMESPACE, "Redeliveries", Count, STREAM, Function, "invocations that found every acceptable row committed already";
     CommitConflicts: NAMESPACE, "CommitConflicts", Count, STREAM, Function, "creates that found their place in the log taken (412)";
     ColdStarts: NAMESPACE, "ColdStarts", Count, STREAM, Function, "first invocations of an execution environment";
-    BatchDuration: NAMESPACE, "BatchDuration", Milliseconds, STREAM, Function, "from the start of an invocation to its answer";
+    BatchDuration: NAMESPACE, "BatchDuration", Milliseconds, STREAM, Function, "from the start of an invocation until its rows are committed";
     Lag: NAMESPACE, "Lag", Milliseconds, &[&["Stream", "Shard"]], Function, "now minus the arrival of the last record committed";
     EventsProduced: NAMESPACE, "EventsProduced", Count, STREAM, Producer, "records acknowledged by the stream";
     PutRetries: NAMESPACE, "PutRetries", Count, STREAM, Producer, "records that had to be put again";

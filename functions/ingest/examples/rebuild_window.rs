@@ -23,7 +23,7 @@ const IDS_PER_OBJECT: u32 = 5_000;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let bucket = std::env::var("TRIBUTARY_BUCKET")?;
-    let lake = S3::new(&ingest::start::aws().await, bucket);
+    let lake = S3::new(&aws::configuration().await, bucket);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
 
     let mut warm = environment(lake.clone());
@@ -71,7 +71,8 @@ async fn deliver(
 ) -> anyhow::Result<(Duration, Outcome)> {
     let started = Instant::now();
     let deadline = started + Duration::from_mins(10);
-    let outcomes = environment.kinesis(event.as_bytes(), deadline).await?;
+    let batch = pipeline::decode::kinesis(event.as_bytes())?;
+    let outcomes = environment.begin(&[batch], deadline).deliver().await;
     let outcome = outcomes.into_iter().next().context("no batch")?;
     match outcome.error {
         Some(error) => Err(error.into()),

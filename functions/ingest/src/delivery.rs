@@ -1,19 +1,24 @@
-//! One batch on its way into the lake. The decisions are [`pipeline::commit`]'s; this does the I/O.
+//! One batch on its way into the lake. The decisions are [`pipeline::commit`]'s; this does the I/O, and what it computes
+//! it computes while a request is under way.
+
+mod requests;
+mod rollups;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use bytes::Bytes;
 use events::Contract;
+use futures::FutureExt;
+use futures::future::{Either, join, select};
 use parquet::errors::ParquetError;
 use pipeline::cell;
-use pipeline::commit::{self, Created, Decision, Setbacks};
+use pipeline::commit::{Created, Decision, Setbacks};
 use pipeline::decode::Batch;
 use pipeline::dedupe::{self, IdHasher};
 use pipeline::filter::Filter;
 use pipeline::layout::ObjectName;
-use pipeline::rollup::{self, Lateness, Rollup};
+use pipeline::rollup::Lateness;
 use pipeline::{Cell, Object, Plan};
 use tokio::time::Instant;
 
@@ -21,12 +26,7 @@ use crate::counts::BatchCounts;
 use crate::error::BatchError;
 use crate::lake::Lake;
 use crate::lineage::Lineage;
-use crate::window::Window;
-
-/// A request to the lake starts only with more time left than this.
-const REQUEST_RESERVE: Duration = Duration::from_secs(1);
-/// What remains for metrics and answer when a request is cut off.
-const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+use crate::window::{Listing, Window};
 
 /// How a handler works.
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +66,35 @@ pub(crate) struct Shared<L, G> {
 }
 
 /// One batch on its way.
-struct Delivery<'h, L, G> {
+#[derive(Debug)]
+pub(crate) struct Delivery<'h, L, G> {
     shared: &'h Shared<L, G>,
     deadline: Instant,
-    /// Of the cells that have rows to commit.
-    arrivals: Vec<RangeInclusive<i64>>,
+    batch: &'h Batch<'h>,
     window: &'h mut Window,
+    cells: Vec<Cell<'h>>,
+    /// Starts of the cells that are committed.
+    committed: BTreeSet<i64>,
+    /// Why not all are.
+    result: Result<(), BatchError>,
+    /// Of the objects that this delivery has committed.
+    rollups: Vec<(ObjectName, Bytes)>,
     counts: BatchCounts,
 }
+
+/// What a cell commits, unless the lake turns out to hold some of it.
+struct Prepared {
+    plan: Plan,
+    object: Option<Object>,
+}
+
+/// The cells, what the first of them commits, the arrivals around which the lake was looked at, and what it listed.
+type LookedAndPrepared<'h> = (
+    Vec<Cell<'h>>,
+    Option<Result<Prepared, BatchError>>,
+    Vec<RangeInclusive<i64>>,
+    Option<Result<Listing, BatchError>>,
+);
 
 /// A create that nobody answered.
 #[derive(PartialEq)]
@@ -83,128 +104,209 @@ struct Unanswered {
     bytes: u64,
 }
 
-/// Commits what is new of a batch, as far as the deadline and the lake let it.
-pub(crate) async fn deliver<L: Lake + Sync, G: Lineage + Sync>(
-    shared: &Shared<L, G>,
-    batch: &Batch<'_>,
-    window: &mut Window,
-    deadline: Instant,
-) -> Outcome {
-    let cells = pipeline::cells(
-        batch,
-        &shared.contract,
-        shared.settings.filter,
-        shared.hasher,
-    );
-    // A rejected record's arrival may be no time at all, and nothing is looked for on its account.
-    let with_rows = || cells.iter().filter(|cell| cell.accepted() > 0);
-    window.note_arrivals(with_rows().map(Cell::last_arrival_ms));
-    let arrivals = with_rows().flat_map(Cell::arrivals_ms);
-    let delivery = Delivery {
-        shared,
-        deadline,
-        arrivals: dedupe::window_arrivals(arrivals, shared.settings.horizon_ms),
-        window,
-        counts: BatchCounts {
-            stream: batch.stream.clone(),
-            shard: batch.shard.clone(),
-            received: batch.len() as u64,
-            bytes_received: batch.payload_bytes() as u64,
-            ..BatchCounts::default()
-        },
-    };
-    delivery.run(batch, &cells).await
-}
+impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
+    pub(crate) fn new(
+        shared: &'h Shared<L, G>,
+        batch: &'h Batch<'h>,
+        window: &'h mut Window,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            shared,
+            deadline,
+            batch,
+            window,
+            cells: Vec::new(),
+            committed: BTreeSet::new(),
+            result: Ok(()),
+            rollups: Vec::new(),
+            counts: BatchCounts {
+                stream: batch.stream.clone(),
+                shard: batch.shard.clone(),
+                received: batch.len() as u64,
+                bytes_received: batch.payload_bytes() as u64,
+                ..BatchCounts::default()
+            },
+        }
+    }
 
-impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
-    async fn run(mut self, batch: &Batch<'_>, cells: &[Cell<'_>]) -> Outcome {
-        let mut committed = BTreeSet::new();
-        let result = self.commit_all(cells, &mut committed).await;
-        let left = cells
-            .iter()
-            .filter(|cell| !committed.contains(&cell.start_ms()));
+    /// The counts; complete once the rows are committed, but for a rollup that cannot be made.
+    pub(crate) fn counts(&self) -> &BatchCounts {
+        &self.counts
+    }
+
+    /// Commits what is new of the batch, as far as the deadline and the lake let it.
+    pub(crate) async fn commit_rows(&mut self) {
+        self.result = self.commit_all().await;
+        let left = self.cells.iter();
+        let left = left.filter(|cell| !self.committed.contains(&cell.start_ms()));
         self.counts.handed_back = left.map(|cell| cell.records().len() as u64).sum();
-        // Whatever became of the rows: those that are committed belong into rollups.
-        let rollups = self.make_missing_rollups().await;
+        self.counts.failed = self.counts.handed_back > 0;
+    }
+
+    /// Makes the rollups, whatever became of the rows: those that are committed belong into one.
+    pub(crate) async fn finish(mut self) -> Outcome {
+        let rollups = self.make_rollups().await;
         if rollups.is_err() {
             // An object in the window may hold rows of this batch: without its rollup the batch is not done with.
-            committed.clear();
+            self.committed.clear();
         }
-        let failed: Vec<String> = cell::not_done(cells, &committed)
+        let failed: Vec<String> = cell::not_done(&self.cells, &self.committed)
             .into_iter()
-            .map(|index| batch.record(index).position.to_owned())
+            .map(|index| self.batch.record(index).position.to_owned())
             .collect();
         self.counts.failed = !failed.is_empty();
         Outcome {
             failed_from: failed.first().cloned(),
             failed,
-            error: result.and(rollups).err(),
+            error: self.result.and(rollups).err(),
             counts: self.counts,
         }
     }
 
-    /// Commits the cells in order; `committed` has the starts of those that are.
-    async fn commit_all(
+    async fn commit_all(&mut self) -> Result<(), BatchError> {
+        let (cells, prepared, arrivals, listing) = self.look_and_prepare().await;
+        let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
+        self.window
+            .note_arrivals(with_rows.map(Cell::last_arrival_ms));
+        let result = match listing.transpose() {
+            Ok(listing) => {
+                self.commit_cells(&cells, prepared, listing, &arrivals)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        self.cells = cells;
+        result
+    }
+
+    /// Looks at the lake while the batch is parsed, and the first cell, nearly always the only one, is encoded as if
+    /// there were nothing new to see.
+    async fn look_and_prepare(&self) -> LookedAndPrepared<'h> {
+        let horizon_ms = self.shared.settings.horizon_ms;
+        let arrivals = dedupe::window_arrivals(arrivals_ms(self.batch), horizon_ms);
+        if arrivals.len() > 1 {
+            // Rejected records must not widen the window, and which are, nobody knows yet.
+            let (cells, prepared) = self.prepare().await;
+            let with_rows = cells.iter().filter(|cell| cell.accepted() > 0);
+            let arrivals = with_rows.flat_map(Cell::arrivals_ms);
+            let arrivals = dedupe::window_arrivals(arrivals, horizon_ms);
+            let listing = self.look(&arrivals).await;
+            return (cells, prepared, arrivals, Some(listing));
+        }
+        let look = self.look(&arrivals).boxed();
+        let (listing, (cells, prepared)) = match select(look, self.prepare().boxed()).await {
+            Either::Left((listing, prepare)) => (Some(listing), prepare.await),
+            // Without a row to commit nothing can be doubled, and the lake need not answer.
+            Either::Right((prepared, _)) if !has_rows(&prepared.0) => (None, prepared),
+            Either::Right((prepared, look)) => (Some(look.await), prepared),
+        };
+        let listing = listing.filter(|_| has_rows(&cells));
+        (cells, prepared, arrivals, listing)
+    }
+
+    /// Commits the cells in order.
+    async fn commit_cells(
         &mut self,
-        cells: &[Cell<'_>],
-        committed: &mut BTreeSet<i64>,
+        cells: &[Cell<'h>],
+        mut first: Option<Result<Prepared, BatchError>>,
+        listing: Option<Listing>,
+        arrivals: &[RangeInclusive<i64>],
     ) -> Result<(), BatchError> {
-        // Without a row to commit nothing can be doubled, and the lake need not be asked.
-        if !self.arrivals.is_empty() {
-            self.refresh().await?;
+        if let Some(listing) = listing {
+            self.take(listing).await?;
         }
         for cell in cells {
-            self.commit(cell).await?;
-            committed.insert(cell.start_ms());
+            let prepared = match first.take() {
+                Some(prepared) => prepared?,
+                None => self.prepare_cell(cell).await?,
+            };
+            self.commit(cell, prepared, arrivals).await?;
+            self.committed.insert(cell.start_ms());
         }
         Ok(())
     }
 
-    async fn refresh(&mut self) -> Result<(), BatchError> {
+    async fn prepare(&self) -> (Vec<Cell<'h>>, Option<Result<Prepared, BatchError>>) {
+        on_its_way().await;
+        let Shared {
+            contract,
+            settings,
+            hasher,
+            ..
+        } = self.shared;
+        let cells = pipeline::cells(self.batch, contract, settings.filter, *hasher);
+        let first = match cells.first() {
+            Some(cell) => Some(self.prepare_cell(cell).await),
+            None => None,
+        };
+        (cells, first)
+    }
+
+    /// Quarantine first: once the rows are committed, nothing would bring the rejected records back.
+    async fn prepare_cell(&self, cell: &Cell<'_>) -> Result<Prepared, BatchError> {
+        let quarantine = self.quarantine(cell.quarantine()).boxed();
+        let (quarantined, prepared) = join(quarantine, self.encode(cell).boxed()).await;
+        quarantined.and(prepared)
+    }
+
+    async fn encode(&self, cell: &Cell<'_>) -> Result<Prepared, BatchError> {
+        on_its_way().await;
+        let plan = cell.plan(self.window.ids());
+        let object = encode(cell, &plan)?;
+        Ok(Prepared { plan, object })
+    }
+
+    async fn look(&self, arrivals: &[RangeInclusive<i64>]) -> Result<Listing, BatchError> {
         let until = self.time_limit()?;
         let Shared { lake, lineage, .. } = self.shared;
-        let refresh = self.window.refresh(lake, lineage, &self.arrivals);
-        let reads = tokio::time::timeout_at(until, refresh)
+        let look = self.window.look(lake, lineage, arrivals);
+        let listing = tokio::time::timeout_at(until, look).await;
+        listing.map_err(|_| BatchError::Deadline)?
+    }
+
+    async fn take(&mut self, listing: Listing) -> Result<(), BatchError> {
+        let until = self.time_limit()?;
+        let take = self.window.take(&self.shared.lake, listing);
+        let reads = tokio::time::timeout_at(until, take)
             .await
             .map_err(|_| BatchError::Deadline)??;
         self.counts.window_reads += reads as u64;
         Ok(())
     }
 
-    /// Quarantine first: once the rows are committed, nothing would bring the rejected records back.
-    async fn commit(&mut self, cell: &Cell<'_>) -> Result<(), BatchError> {
-        if let Some((key, lines)) = cell.quarantine() {
-            self.quarantine(&key, lines).await?;
-        }
+    async fn commit(
+        &mut self,
+        cell: &Cell<'_>,
+        mut prepared: Prepared,
+        arrivals: &[RangeInclusive<i64>],
+    ) -> Result<(), BatchError> {
         let mut setbacks = Setbacks::default();
         let mut unanswered = Vec::new();
         let mut written = 0;
-        let mut plan = cell.plan(self.window.ids());
-        let mut encoded = encode(cell, &plan)?;
-        while let Some(object) = &encoded {
+        self.plan_again(cell, &mut prepared)?;
+        while let Some(object) = &prepared.object {
             let name = cell.name(self.window.next_commit(cell.start_ms()));
-            let created = self.create(&name, object).await?;
+            let bytes = object.body.len() as u64;
+            let create = self.create(&name, object).boxed();
+            let rollup = self.rollup(cell, &prepared.plan).boxed();
+            let (created, rollup) = join(create, rollup).await;
+            let created = created?;
             match setbacks.after_create(created) {
                 Decision::Committed => {
-                    let bytes = object.body.len() as u64;
-                    self.window.add(name.clone(), bytes, cell.ids(&plan));
-                    written += self.count_object(cell, &plan, bytes);
-                    let rollup = self.rollup(cell, &plan)?;
-                    // The rows are committed: what fails here is tried again when all cells are done.
-                    _ = self.create_rollup(&name, rollup).await;
+                    let ids = cell.ids(&prepared.plan);
+                    self.window.add(name.clone(), bytes, ids);
+                    written += self.count_object(cell, &prepared.plan, bytes);
+                    self.rollups.push((name, rollup?));
                     break;
                 }
                 Decision::LookAgain { wait_ms } => {
                     tracing::info!(key = name.events_key(), ?created, ?setbacks, "look_again");
                     self.counts.conflicts += u64::from(created == Created::AlreadyExists);
-                    let bytes = object.body.len() as u64;
                     self.wait(wait_ms).await?;
-                    self.refresh().await?;
-                    let remaining = cell.plan(self.window.ids());
-                    if remaining != plan {
-                        encoded = encode(cell, &remaining)?;
-                    }
-                    let plan = std::mem::replace(&mut plan, remaining);
+                    let listing = self.look(arrivals).await?;
+                    self.take(listing).await?;
+                    let plan = self.plan_again(cell, &mut prepared)?;
                     let create = Unanswered { name, plan, bytes };
                     if created == Created::Unknown && !unanswered.contains(&create) {
                         unanswered.push(create);
@@ -222,6 +324,15 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
         }
         self.counts.add_cell(cell, written);
         Ok(())
+    }
+
+    /// Leaves out what the window holds by now; returns the plan of before.
+    fn plan_again(&self, cell: &Cell<'_>, prepared: &mut Prepared) -> Result<Plan, BatchError> {
+        let plan = cell.plan(self.window.ids());
+        if plan != prepared.plan {
+            prepared.object = encode(cell, &plan)?;
+        }
+        Ok(std::mem::replace(&mut prepared.plan, plan))
     }
 
     /// Counts what a committed object holds; returns its rows.
@@ -248,124 +359,34 @@ impl<L: Lake + Sync, G: Lineage + Sync> Delivery<'_, L, G> {
         rows.sum()
     }
 
-    /// Its name says what the object holds, so one that is there already is the same.
-    async fn quarantine(&mut self, key: &str, lines: Bytes) -> Result<(), BatchError> {
-        let mut setbacks = Setbacks::default();
-        loop {
-            let created = self.create_within_deadline(key, lines.clone(), &[]).await?;
-            if matches!(created, Created::Yes | Created::AlreadyExists) {
-                return Ok(());
-            }
-            match setbacks.after_create(created) {
-                Decision::LookAgain { wait_ms } => {
-                    self.wait(wait_ms).await?;
-                }
-                Decision::Committed | Decision::HandBack => {
-                    return Err(BatchError::NotQuarantined {
-                        key: key.to_owned(),
-                        uncertain: setbacks.uncertain,
-                    });
-                }
-            }
-        }
-    }
-
     async fn create(&self, name: &ObjectName, object: &Object) -> Result<Created, BatchError> {
         let audit = object.audit.entries();
         self.create_within_deadline(&name.events_key(), object.body.clone(), &audit)
             .await
     }
 
-    async fn create_within_deadline(
-        &self,
-        key: &str,
-        body: Bytes,
-        metadata: &[(&'static str, String)],
-    ) -> Result<Created, BatchError> {
-        let until = self.time_limit()?;
-        let create = self.shared.lake.create(key, body, metadata);
-        match tokio::time::timeout_at(until, create).await {
-            Ok(created) => Ok(created?),
-            Err(_) => Ok(Created::Unknown),
-        }
+    async fn rollup(&self, cell: &Cell<'_>, plan: &Plan) -> Result<Bytes, BatchError> {
+        on_its_way().await;
+        let Settings { lateness, .. } = self.shared.settings;
+        let rollup = cell.rollup(plan, lateness, self.shared.hash_seed);
+        Ok(rollup.map_err(encoding_failed)?.body)
     }
+}
 
-    fn rollup(&self, cell: &Cell<'_>, plan: &Plan) -> Result<Rollup, BatchError> {
-        cell.rollup(plan, self.shared.settings.lateness, self.shared.hash_seed)
-            .map_err(encoding_failed)
-    }
+/// Lets a request that has just begun be sent before the processor is taken for milliseconds.
+async fn on_its_way() {
+    tokio::task::yield_now().await;
+}
 
-    /// Creates a rollup, unless somebody else has. The window takes it for missing until it is known to be there.
-    async fn create_rollup(&mut self, name: &ObjectName, rollup: Rollup) -> Result<(), BatchError> {
-        let key = name.rollups_key();
-        let created = self.create_within_deadline(&key, rollup.body, &[]).await?;
-        if matches!(created, Created::Yes | Created::AlreadyExists) {
-            self.window.has_rollup(name);
-        }
-        Ok(())
-    }
+/// When the records arrived; that of a rejected one may be no time at all.
+fn arrivals_ms(batch: &Batch<'_>) -> impl Iterator<Item = i64> {
+    let records = batch.records();
+    let records = records.filter(|record| record.payload.is_ok());
+    records.map(|record| record.arrival_ms)
+}
 
-    /// Makes the rollups that objects of the window lack: those that this delivery could not create at once, and those
-    /// of deliveries that ended between an object and its rollup.
-    async fn make_missing_rollups(&mut self) -> Result<(), BatchError> {
-        for _ in 0..commit::MAX_UNCERTAIN {
-            if self.window.without_rollup().is_none() {
-                return Ok(());
-            }
-            let until = self.time_limit()?;
-            let missing = self.window.missing_rollups(&self.shared.lake);
-            let missing = tokio::time::timeout_at(until, missing).await;
-            for (name, size) in missing.map_err(|_| BatchError::Deadline)?? {
-                self.make_rollup(&name, size).await?;
-            }
-        }
-        match self.window.without_rollup() {
-            None => Ok(()),
-            Some(name) => Err(BatchError::NoRollup {
-                key: name.rollups_key(),
-            }),
-        }
-    }
-
-    /// Makes the rollup of an object of `size` bytes that is committed.
-    async fn make_rollup(&mut self, name: &ObjectName, size: u64) -> Result<(), BatchError> {
-        let until = self.time_limit()?;
-        let key = name.events_key();
-        let get = tokio::time::timeout_at(until, self.shared.lake.get_suffix(&key, size));
-        let Some(object) = get.await.map_err(|_| BatchError::Deadline)?? else {
-            // Gone since the listing: expired, or compacted away.
-            self.window.has_rollup(name);
-            return Ok(());
-        };
-        let Shared {
-            settings,
-            hash_seed,
-            ..
-        } = self.shared;
-        let rollup = rollup::of_object(object, settings.lateness, *hash_seed).map_err(|error| {
-            let cause = error.to_string();
-            BatchError::Unreadable { key, cause }
-        })?;
-        tracing::info!(key = name.rollups_key(), "rollup_was_missing");
-        self.create_rollup(name, rollup).await
-    }
-
-    /// Waits before another request, unless there is no time for it: a create that was cut off leaves less than the wait
-    /// that follows it.
-    async fn wait(&self, wait_ms: u64) -> Result<(), BatchError> {
-        self.time_limit()?;
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        Ok(())
-    }
-
-    /// When the request that starts now is cut off; an error if it is too late to start one.
-    fn time_limit(&self) -> Result<Instant, BatchError> {
-        let remaining = self.deadline.saturating_duration_since(Instant::now());
-        if remaining <= REQUEST_RESERVE {
-            return Err(BatchError::Deadline);
-        }
-        Ok(self.deadline - ANSWER_RESERVE)
-    }
+fn has_rows(cells: &[Cell<'_>]) -> bool {
+    cells.iter().any(|cell| cell.accepted() > 0)
 }
 
 fn encode(cell: &Cell<'_>, plan: &Plan) -> Result<Option<Object>, BatchError> {

@@ -1,8 +1,10 @@
 //! One execution environment: what surrounds the handler in every invocation, up to the answer.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use pipeline::decode::EnvelopeError;
+use futures::FutureExt;
+use pipeline::decode::{self, EnvelopeError};
 use tokio::time::Instant;
 
 use crate::config::{Broker, PartialResponses};
@@ -37,7 +39,7 @@ pub struct Environment<L, G, M> {
     cold: bool,
 }
 
-impl<L: Lake + Sync, G: Lineage + Sync, M: Metrics> Environment<L, G, M> {
+impl<L: Lake + Sync, G: Lineage + Sync, M: Metrics + Sync> Environment<L, G, M> {
     /// A cold one. Without `metrics` nothing is published.
     pub fn new(
         handler: Handler<L, G>,
@@ -64,25 +66,33 @@ impl<L: Lake + Sync, G: Lineage + Sync, M: Metrics> Environment<L, G, M> {
         deadline: Instant,
     ) -> Result<BatchResponse, InvocationFailed> {
         let started = Instant::now();
-        let outcomes = match self.broker {
-            Broker::Kinesis => self.handler.kinesis(event, deadline).await?,
-            Broker::Kafka => self.handler.kafka(event, deadline).await?,
+        let batches = match self.broker {
+            Broker::Kinesis => vec![decode::kinesis(event)?],
+            Broker::Kafka => decode::kafka(event)?,
         };
+        let mut deliveries = self.handler.begin(&batches, deadline);
+        deliveries.commit_rows().await;
+        let committed = deliveries.counts();
         let circumstances = Circumstances {
             cold_start: std::mem::replace(&mut self.cold, false),
             duration: started.elapsed(),
             now: SystemTime::now(),
         };
+        let until = deadline.checked_sub(ANSWER_RESERVE).unwrap_or(deadline);
+        let metrics = self.metrics.as_ref();
+        let publish = publish::publish(metrics, &committed, circumstances, until).boxed();
+        let (outcomes, ()) = futures::join!(deliveries.finish(), publish);
         for outcome in &outcomes {
-            log(outcome, circumstances.duration);
+            log(outcome, started.elapsed());
         }
-        if let Some(metrics) = &self.metrics {
-            // An empty batch belongs to no stream.
-            let counts = outcomes.iter().map(|outcome| &outcome.counts);
-            let counts: Vec<&BatchCounts> = counts.filter(|counts| counts.received > 0).collect();
-            let until = deadline.checked_sub(ANSWER_RESERVE).unwrap_or(deadline);
-            publish::publish(metrics, &counts, circumstances, until).await;
-        }
+        let failed_late = |(outcome, committed): &(&Outcome, &BatchCounts)| {
+            outcome.counts.failed && !committed.failed
+        };
+        let failed_late = outcomes.iter().zip(&committed).filter(failed_late);
+        let streams: BTreeSet<&str> = failed_late
+            .map(|(outcome, _)| outcome.counts.stream.as_str())
+            .collect();
+        publish::publish_failures(metrics, &streams, circumstances.now, until).await;
         Ok(response::of(
             self.broker,
             &outcomes,

@@ -1,14 +1,6 @@
 //! What can go wrong with a batch as a whole. All of it is answered the same way, by handing the rest of the batch
 //! back to Lambda; the kinds are for the log.
 
-/// An error and its causes in one line, without the debug form that the SDK's own display of it appends.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let mut causes: Vec<String> = chain.map(ToString::to_string).collect();
-    causes.dedup();
-    causes.join(": ")
-}
-
 /// A request to the lake that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {key}: {cause}")]

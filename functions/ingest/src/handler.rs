@@ -1,12 +1,13 @@
 //! An event → its batches → their outcomes. Each batch is a [delivery](crate::delivery).
 
 use events::Contract;
-use futures::StreamExt;
-use pipeline::decode::{self, Batch, EnvelopeError};
+use futures::{FutureExt, StreamExt};
+use pipeline::decode::Batch;
 use pipeline::dedupe::IdHasher;
 use tokio::time::Instant;
 
-use crate::delivery::{self, Shared};
+use crate::counts::BatchCounts;
+use crate::delivery::{Delivery, Shared};
 pub use crate::delivery::{Outcome, Settings};
 use crate::lake::Lake;
 use crate::lineage::Lineage;
@@ -46,43 +47,63 @@ impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
         }
     }
 
-    /// Carries one Kinesis event, which is one batch, into the lake before `deadline`.
-    ///
-    /// # Errors
-    /// Only if the event is not one that Lambda makes. Everything else is in the [`Outcome`]s.
-    pub async fn kinesis(
-        &mut self,
-        event: &[u8],
+    /// Begins the deliveries of the batches of one event, no two of which are of one shard, which end before `deadline`.
+    pub fn begin<'h>(
+        &'h mut self,
+        batches: &'h [Batch<'h>],
         deadline: Instant,
-    ) -> Result<Vec<Outcome>, EnvelopeError> {
-        let batch = decode::kinesis(event)?;
-        Ok(self.deliver(&[&batch], deadline).await)
+    ) -> Deliveries<'h, L, G> {
+        let windows = self.windows.of_shards(batches).into_iter();
+        let deliveries = batches.iter().zip(windows);
+        let deliveries = deliveries
+            .map(|(batch, window)| Delivery::new(&self.shared, batch, window, deadline))
+            .collect();
+        Deliveries(deliveries)
     }
+}
 
-    /// Carries one Kafka event into the lake before `deadline`: its partitions at the same time, each on its own. One
-    /// that fails holds up no other. The outcomes are by topic and partition.
-    ///
-    /// # Errors
-    /// As [`Handler::kinesis`].
-    pub async fn kafka(
-        &mut self,
-        event: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<Outcome>, EnvelopeError> {
-        let batches = decode::kafka(event)?;
-        let batches: Vec<&Batch> = batches.iter().collect();
-        Ok(self.deliver(&batches, deadline).await)
-    }
+/// The batches of one event on their way into the lake: at the same time, each on its own. One that fails holds up no
+/// other.
+#[derive(Debug)]
+pub struct Deliveries<'h, L, G>(Vec<Delivery<'h, L, G>>);
 
-    async fn deliver(&mut self, batches: &[&Batch<'_>], deadline: Instant) -> Vec<Outcome> {
-        let windows = self.windows.of_shards(batches);
-        let mut deliveries = Vec::with_capacity(batches.len());
-        for (batch, window) in batches.iter().zip(windows) {
-            deliveries.push(delivery::deliver(&self.shared, batch, window, deadline));
+impl<L: Lake + Sync, G: Lineage + Sync> Deliveries<'_, L, G> {
+    /// Commits the rows, as far as deadline and lake let it.
+    pub async fn commit_rows(&mut self) {
+        let mut commits = Vec::with_capacity(self.0.len());
+        for delivery in &mut self.0 {
+            commits.push(delivery.commit_rows().boxed());
         }
-        futures::stream::iter(deliveries)
-            .buffered(CONCURRENT_PARTITIONS)
-            .collect()
-            .await
+        at_once(commits).await;
     }
+
+    /// Both steps, for whoever has nothing to do between them.
+    pub async fn deliver(mut self) -> Vec<Outcome> {
+        self.commit_rows().await;
+        self.finish().await
+    }
+
+    /// The counts of each batch; complete once the rows are committed, but for rollups that cannot be made.
+    pub fn counts(&self) -> Vec<BatchCounts> {
+        self.0.iter().map(|one| one.counts().clone()).collect()
+    }
+
+    /// Makes the rollups of what is committed. Everything that went wrong is in the [`Outcome`]s, in the order of the
+    /// batches.
+    pub async fn finish(self) -> Vec<Outcome> {
+        let mut finishes = Vec::with_capacity(self.0.len());
+        for delivery in self.0 {
+            finishes.push(delivery.finish().boxed());
+        }
+        at_once(finishes).await
+    }
+}
+
+/// What the futures come to, in their order. They are boxed, because the compiler does not see by itself that they are
+/// `Send` (<https://github.com/rust-lang/rust/issues/102211>).
+async fn at_once<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    futures::stream::iter(futures)
+        .buffered(CONCURRENT_PARTITIONS)
+        .collect()
+        .await
 }

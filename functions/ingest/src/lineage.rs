@@ -6,7 +6,7 @@ use std::future::Future;
 
 use aws_sdk_kinesis::Client;
 
-use crate::error::{LineageError, with_causes};
+use crate::error::LineageError;
 
 /// The relatives of a shard, over all generations that the stream still lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Lineage for Kinesis {
             };
             let page = request.send().await.map_err(|error| LineageError {
                 stream: stream.to_owned(),
-                cause: with_causes(&error),
+                cause: aws::explain(&error),
             })?;
             for shard in page.shards.unwrap_or_default() {
                 let of = [shard.parent_shard_id, shard.adjacent_parent_shard_id];

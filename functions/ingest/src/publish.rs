@@ -1,15 +1,16 @@
-//! Metrics to CloudWatch: one `PutMetricData` an invocation, after the commit.
+//! Metrics to CloudWatch: one `PutMetricData` an invocation, after the commit, while rollups are made.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::builders::MetricDatumBuilder;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use events::metrics::{Metric, NAMESPACE};
 use tokio::time::Instant;
 
 use crate::counts::BatchCounts;
-use crate::error::with_causes;
 
 /// Longer is not worth holding up the next batch.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Circumstances {
     /// Whether this is the environment's first invocation.
     pub cold_start: bool,
-    /// From the start of the invocation to its answer.
+    /// From the start of the invocation until its rows are committed.
     pub duration: Duration,
     /// The time of publishing.
     pub now: SystemTime,
@@ -39,20 +40,42 @@ impl Metrics for Client {
     async fn send(&self, data: Vec<MetricDatum>) -> Result<(), String> {
         let request = self.put_metric_data().namespace(NAMESPACE);
         let sent = request.set_metric_data(Some(data)).send().await;
-        sent.map(|_| ()).map_err(|error| with_causes(&error))
+        sent.map(|_| ()).map_err(|error| aws::explain(&error))
     }
 }
 
 /// Publishes an invocation's counts, by stream, over all partitions of a Kafka event. It takes 2 s at most and ends by
 /// `until`, the answer's time: metrics are worth no redelivery. A failure is a warning, never a failed batch.
 pub async fn publish(
-    metrics: &impl Metrics,
-    counts: &[&BatchCounts],
+    metrics: Option<&impl Metrics>,
+    counts: &[BatchCounts],
     circumstances: Circumstances,
     until: Instant,
 ) {
+    // An empty batch belongs to no stream.
+    let counts = counts.iter().filter(|counts| counts.received > 0);
+    let counts: Vec<&BatchCounts> = counts.collect();
+    send(metrics, &data(&counts, circumstances), until).await;
+}
+
+/// Publishes that batches of `streams` failed after their counts were published.
+pub async fn publish_failures(
+    metrics: Option<&impl Metrics>,
+    streams: &BTreeSet<&str>,
+    now: SystemTime,
+    until: Instant,
+) {
+    let failures = streams.iter().map(|stream| {
+        let failures = datum(stream, Metric::BatchFailures, 1.0, None);
+        failures.timestamp(now.into()).build()
+    });
+    send(metrics, &failures.collect::<Vec<_>>(), until).await;
+}
+
+async fn send(metrics: Option<&impl Metrics>, data: &[MetricDatum], until: Instant) {
+    let Some(metrics) = metrics else { return };
     let until = until.min(Instant::now() + PATIENCE);
-    for data in data(counts, circumstances).chunks(MOST_DATA) {
+    for data in data.chunks(MOST_DATA) {
         let failure = if Instant::now() >= until {
             Err("no time is left before the deadline".to_owned())
         } else {
@@ -65,6 +88,22 @@ pub async fn publish(
     }
 }
 
+fn datum(
+    stream: &str,
+    metric: Metric,
+    value: f64,
+    second: Option<(&str, &str)>,
+) -> MetricDatumBuilder {
+    let dimension = |name, value| Dimension::builder().name(name).value(value).build();
+    let second = second.map(|(name, value)| dimension(name, value));
+    let dimensions = std::iter::once(dimension("Stream", stream)).chain(second);
+    MetricDatum::builder()
+        .metric_name(metric.name())
+        .unit(StandardUnit::from(metric.unit().name()))
+        .set_dimensions(Some(dimensions.collect()))
+        .value(value)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "CloudWatch values are doubles")]
 fn data(counts: &[&BatchCounts], circumstances: Circumstances) -> Vec<MetricDatum> {
     let Circumstances {
@@ -72,17 +111,9 @@ fn data(counts: &[&BatchCounts], circumstances: Circumstances) -> Vec<MetricDatu
         duration,
         now,
     } = circumstances;
-    let datum = |stream: &str, metric: Metric, value: f64, second: Option<(&str, &str)>| {
-        let dimension = |name, value| Dimension::builder().name(name).value(value).build();
-        let second = second.map(|(name, value)| dimension(name, value));
-        let dimensions = std::iter::once(dimension("Stream", stream)).chain(second);
-        MetricDatum::builder()
-            .metric_name(metric.name())
-            .unit(StandardUnit::from(metric.unit().name()))
-            .timestamp(now.into())
-            .set_dimensions(Some(dimensions.collect()))
-            .value(value)
-            .build()
+    let datum = |stream: &str, metric, value, second| {
+        let datum = datum(stream, metric, value, second);
+        datum.timestamp(now.into()).build()
     };
     let mut data = Vec::new();
     for of_stream in BatchCounts::by_stream(counts) {

@@ -3,8 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_smithy_http_client::{Builder, tls};
+use aws_config::SdkConfig;
 use events::{Contract, ContractError};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pipeline::filter::Filter;
@@ -32,16 +31,6 @@ pub fn logging() {
         .init();
 }
 
-/// Credentials, region and endpoint from the environment, as every AWS SDK reads them.
-pub async fn aws() -> SdkConfig {
-    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-    let http_client = Builder::new().tls_provider(provider).build_https();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .load()
-        .await
-}
-
 /// Serves a broker's batches until Lambda ends the environment.
 ///
 /// # Errors
@@ -50,7 +39,7 @@ pub async fn serve(broker: Broker) -> Result<(), lambda_runtime::Error> {
     let config = Config::from_environment(broker)?;
     let contract = contract(&config.contract)?;
     tracing::info!(file = config.contract, hash = contract.hash(), "contract");
-    let aws = aws().await;
+    let aws = aws::configuration_of_function().await;
     match broker {
         Broker::Kinesis => run(broker, &config, contract, &aws, Kinesis::new(&aws)).await,
         Broker::Kafka => run(broker, &config, contract, &aws, Roots).await,

@@ -78,9 +78,9 @@ impl Windows {
 
     /// The windows of the shards of some batches, no two of which are of one shard, in their order. Others are dropped
     /// when they take half of the budget: a window is only ever a cache.
-    pub fn of_shards(&mut self, batches: &[&Batch]) -> Vec<&mut Window> {
+    pub fn of_shards(&mut self, batches: &[Batch]) -> Vec<&mut Window> {
         let key = |batch: &Batch| (batch.stream.clone(), batch.shard.clone());
-        let wanted: BTreeMap<_, _> = batches.iter().map(|batch| key(batch)).zip(0..).collect();
+        let wanted: BTreeMap<_, _> = batches.iter().map(key).zip(0..).collect();
         if self.budget.used() > self.budget.bytes / 2 {
             self.by_shard.retain(|shard, _| wanted.contains_key(shard));
         }
@@ -113,6 +113,14 @@ pub struct Window {
     without_rollup: BTreeMap<ObjectName, u64>,
     hasher: IdHasher,
     budget: Arc<Budget>,
+}
+
+/// What the lake holds around the arrivals of a batch.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// If the window did not know them.
+    relatives: Option<Vec<Relative>>,
+    objects: BTreeMap<ObjectName, Listed>,
 }
 
 /// A shard whose rows may hold ids of the window's.
@@ -180,22 +188,64 @@ impl Window {
         commit::next_place(log.map(|(name, _)| name.commit))
     }
 
-    /// Brings the window up to what the lake holds of the shard and its relatives in the cells that `arrivals`
-    /// (milliseconds, in order) touch: forgets objects outside, reads those that are new.
+    /// Lists what the lake holds of the shard and its relatives in the cells that `arrivals` (milliseconds, in order)
+    /// touch.
     ///
     /// It lists the whole window every time instead of what is newer than the last name seen. An object can appear
     /// *before* one that is known (a replay, a batch that was held up), and a listing page has room for a thousand
     /// names at the same price.
-    ///
-    /// Returns the number of objects read.
-    pub async fn refresh(
-        &mut self,
+    pub async fn look(
+        &self,
         lake: &impl Lake,
         lineage: &impl Lineage,
         arrivals: &[RangeInclusive<i64>],
-    ) -> Result<usize, BatchError> {
-        let mut listed = list(lake, layout::EVENTS, &self.stream, &self.shard, arrivals).await?;
-        listed.extend(self.list_relatives(lake, lineage, arrivals).await?);
+    ) -> Result<Listing, BatchError> {
+        if arrivals.is_empty() {
+            return Ok(Listing::default());
+        }
+        let own = list(lake, layout::EVENTS, &self.stream, &self.shard, arrivals);
+        let relatives = self.look_at_relatives(lake, lineage, arrivals);
+        let (own, listing) = futures::join!(own, relatives);
+        let (own, mut listing) = (own?, listing?);
+        listing.objects.extend(own);
+        Ok(listing)
+    }
+
+    async fn look_at_relatives(
+        &self,
+        lake: &impl Lake,
+        lineage: &impl Lineage,
+        arrivals: &[RangeInclusive<i64>],
+    ) -> Result<Listing, BatchError> {
+        let mut listing = Listing::default();
+        if self.relatives.is_none() {
+            let relatives = lineage.relatives(&self.stream, &self.shard).await?;
+            listing.relatives = Some(Relative::all(relatives));
+        }
+        let behind_ancestors = self.is_behind_ancestors(arrivals);
+        let mut lists = Vec::new();
+        for relative in self.relatives.iter().chain(&listing.relatives).flatten() {
+            if !(relative.is_ancestor && behind_ancestors) {
+                let (stream, shard) = (&self.stream, &relative.shard);
+                lists.push(list(lake, layout::EVENTS, stream, shard, arrivals));
+            }
+        }
+        listing.objects = futures::stream::iter(lists)
+            .buffer_unordered(CONCURRENT_LISTS)
+            .try_concat()
+            .await?;
+        Ok(listing)
+    }
+
+    /// Brings the window up to a listing: forgets objects that it does not have, reads those that are new.
+    ///
+    /// Returns the number of objects read.
+    pub async fn take(&mut self, lake: &impl Lake, listing: Listing) -> Result<usize, BatchError> {
+        let Listing {
+            relatives,
+            objects: mut listed,
+        } = listing;
+        self.relatives = relatives.or(self.relatives.take());
         self.forget_all_but(&listed);
         listed.retain(|name, _| !self.objects.contains_key(name));
         let hasher = self.hasher;
@@ -218,34 +268,6 @@ impl Window {
             }
         }
         result.map(|()| objects_read)
-    }
-
-    async fn list_relatives(
-        &mut self,
-        lake: &impl Lake,
-        lineage: &impl Lineage,
-        arrivals: &[RangeInclusive<i64>],
-    ) -> Result<BTreeMap<ObjectName, Listed>, BatchError> {
-        if self.relatives.is_none() {
-            let relatives = lineage.relatives(&self.stream, &self.shard).await?;
-            self.relatives = Some(Relative::all(relatives));
-        }
-        let relatives = self.relatives.iter().flatten();
-        let behind_ancestors = self.is_behind_ancestors(arrivals);
-        let mut listed = BTreeMap::new();
-        for relative in relatives.filter(|one| !(one.is_ancestor && behind_ancestors)) {
-            listed.extend(
-                list(
-                    lake,
-                    layout::EVENTS,
-                    &self.stream,
-                    &relative.shard,
-                    arrivals,
-                )
-                .await?,
-            );
-        }
-        Ok(listed)
     }
 
     /// Whether all of the window lies behind the shard's first record, so that no ancestor, which was closed before it,

@@ -3,21 +3,18 @@
 mod common;
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Family, MINUTE, NOON, Record, SECOND, committed, committed_ids, environment, garbage,
-    kafka_event, record,
+    MINUTE, NOON, Record, SECOND, committed, committed_ids, deliver_kafka, environment, garbage,
+    record,
 };
 use ingest::config::{Broker, PartialResponses};
 use ingest::error::LakeError;
-use ingest::handler::{Handler, Outcome};
 use ingest::lake::{Lake, Listed, Memory};
 use ingest::response;
 use pipeline::commit::Created;
 use pipeline::layout::KeyRange;
-use tokio::time::Instant;
 
 /// A lake that makes no object whose key contains `refuses`, and counts its listings.
 #[derive(Default)]
@@ -54,17 +51,6 @@ impl Lake for &Refusing {
     }
 }
 
-async fn deliver<L: Lake + Sync>(
-    handler: &mut Handler<L, Family>,
-    partitions: &[(&str, u32, &[Record])],
-) -> Vec<Outcome> {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    handler
-        .kafka(&kafka_event(partitions), deadline)
-        .await
-        .expect("a Kafka event")
-}
-
 #[tokio::test(start_paused = true)]
 async fn every_partition_is_committed_to_its_own_log() {
     let lake = Memory::default();
@@ -73,7 +59,7 @@ async fn every_partition_is_committed_to_its_own_log() {
         [record(5, NOON + SECOND, "c"), garbage(9, NOON + SECOND)],
     );
     let events: [(&str, u32, &[Record]); 2] = [("orders", 10, &ten), ("orders", 0, &zero)];
-    let outcomes = deliver(&mut environment(lake.clone()), &events).await;
+    let outcomes = deliver_kafka(&mut environment(lake.clone()), &events).await;
     let told: Vec<_> = outcomes
         .iter()
         .map(|outcome| (&*outcome.counts.shard, outcome.failed_from.as_deref()))
@@ -118,7 +104,7 @@ async fn a_partition_that_fails_holds_up_no_other_and_is_handed_back_whole() {
         ("orders", 1, &one),
         ("orders", 2, &two),
     ];
-    let outcomes = deliver(&mut environment(&lake), &event).await;
+    let outcomes = deliver_kafka(&mut environment(&lake), &event).await;
     let failed: Vec<_> = outcomes
         .iter()
         .map(|outcome| outcome.failed.clone())
@@ -141,7 +127,7 @@ async fn a_partition_that_fails_holds_up_no_other_and_is_handed_back_whole() {
         refuses: None,
         ..lake
     };
-    let outcomes = deliver(&mut environment(&lake), &event).await;
+    let outcomes = deliver_kafka(&mut environment(&lake), &event).await;
     let written: Vec<_> = outcomes
         .iter()
         .map(|outcome| outcome.counts.written)
@@ -166,7 +152,7 @@ async fn what_is_handed_back_is_every_record_of_the_cells_not_committed_by_offse
         record(3, NOON, "c"),
         record(4, NOON + 16 * MINUTE, "d"),
     ];
-    let outcomes = deliver(&mut environment(&lake), &[("orders", 0, &records)]).await;
+    let outcomes = deliver_kafka(&mut environment(&lake), &[("orders", 0, &records)]).await;
     assert_eq!(outcomes[0].failed_from.as_deref(), Some("2"));
     assert_eq!(outcomes[0].failed, ["2", "4"]);
     assert_eq!(committed_ids(&lake.memory), ["a", "c"]);
@@ -179,12 +165,12 @@ async fn the_same_id_in_two_partitions_or_topics_is_two_rows() {
     // Topic `t.1`'s keys begin like those of partition 1 of `t`; the batch of `t` reaches back over midnight.
     let midnight = [record(7, NOON + 12 * 60 * MINUTE, "b")];
     let first: [(&str, u32, &[Record]); 2] = [("t.1", 0, &same), ("t.1", 1, &midnight)];
-    deliver(&mut environment(lake.clone()), &first).await;
+    deliver_kafka(&mut environment(lake.clone()), &first).await;
     let same = [
         record(1, NOON, "a"),
         record(7, NOON + 12 * 60 * MINUTE, "b"),
     ];
-    let outcomes = deliver(&mut environment(lake.clone()), &[("t", 1, &same)]).await;
+    let outcomes = deliver_kafka(&mut environment(lake.clone()), &[("t", 1, &same)]).await;
     assert_eq!(outcomes[0].counts.duplicates, 0);
     assert_eq!(outcomes[0].counts.window_reads, 0);
     assert_eq!(committed_ids(&lake), ["a", "a", "b", "b"]);
@@ -203,14 +189,14 @@ async fn a_record_with_a_time_of_long_ago_costs_a_few_listings_and_not_one_a_day
     };
     let records = [old, record(2, -1, "none"), record(3, NOON, "now")];
     let mut handler = environment(&lake);
-    let outcomes = deliver(&mut handler, &[("orders", 0, &records)]).await;
+    let outcomes = deliver_kafka(&mut handler, &[("orders", 0, &records)]).await;
     assert_eq!(outcomes[0].failed_from, None);
     assert_eq!(
         outcomes[0].counts.rejected,
         [("arrival_out_of_range", 1)].into()
     );
     assert_eq!(committed_ids(&lake.memory), ["now", "old"]);
-    deliver(&mut handler, &[("orders", 0, &records)]).await;
+    deliver_kafka(&mut handler, &[("orders", 0, &records)]).await;
     assert_eq!(committed_ids(&lake.memory), ["now", "old"]);
     let listings = *lake.listings.lock().expect("not poisoned");
     assert!(listings < 20, "{listings} listings");
@@ -219,7 +205,7 @@ async fn a_record_with_a_time_of_long_ago_costs_a_few_listings_and_not_one_a_day
 #[tokio::test(start_paused = true)]
 async fn an_event_without_records_is_answered_with_nothing() {
     assert!(
-        deliver(&mut environment(Memory::default()), &[])
+        deliver_kafka(&mut environment(Memory::default()), &[])
             .await
             .is_empty()
     );

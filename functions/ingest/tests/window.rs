@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Family, NOON, SETTINGS, committed_ids, deliver, deliver_by, environment, garbage, kafka_event,
-    record,
+    Family, NOON, SETTINGS, committed_ids, deliver, deliver_by, deliver_kafka, environment,
+    garbage, record,
 };
 use events::Contract;
 use ingest::error::{BatchError, LakeError};
@@ -58,11 +58,9 @@ async fn records_that_a_producer_has_dated_over_years_are_done_before_the_deadli
             record(n, at + i64::try_from(n).expect("small"), &n.to_string())
         })
         .collect();
-    let event = kafka_event(&[("orders", 0, &records)]);
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let outcomes = environment(&lake).kafka(&event, deadline).await;
+    let orders: &[_] = &[("orders", 0, records.as_slice())];
+    let outcomes = deliver_kafka(&mut environment(&lake), orders).await;
     let failed: Vec<_> = outcomes
-        .expect("an event")
         .into_iter()
         .flat_map(|outcome| outcome.failed)
         .collect();
@@ -100,10 +98,8 @@ async fn two_records_of_never_are_rejected_and_hold_up_nobody() {
     ];
     let lake = Memory::default();
     for _ in 0..2 {
-        let event = kafka_event(&[("orders", 0, &records)]);
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let outcomes = environment(lake.clone()).kafka(&event, deadline).await;
-        for outcome in outcomes.expect("an event") {
+        let orders: &[_] = &[("orders", 0, records.as_slice())];
+        for outcome in deliver_kafka(&mut environment(lake.clone()), orders).await {
             assert_eq!(outcome.failed_from, None);
             assert_eq!(
                 outcome.counts.rejected,
@@ -164,10 +160,9 @@ async fn windows_of_other_shards_make_room_when_memory_is_short() {
     // Each of the partitions fills over half of the half megabyte: 5,000 ids are 200 kB.
     for partition in 0..6 {
         let records: Vec<_> = (0..7000).map(|n| record(n, NOON, &n.to_string())).collect();
-        let event = kafka_event(&[("orders", partition, &records)]);
+        let orders: &[_] = &[("orders", partition, records.as_slice())];
         for _ in 0..2 {
-            let deadline = Instant::now() + Duration::from_mins(1);
-            for outcome in handler.kafka(&event, deadline).await.expect("an event") {
+            for outcome in deliver_kafka(&mut handler, orders).await {
                 assert!(outcome.error.is_none(), "{partition}: {:?}", outcome.error);
             }
         }

@@ -8,6 +8,7 @@ mod aggregate;
 mod compression;
 mod kafka;
 mod kinesis;
+mod skeleton;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-pub mod aws;
 pub mod kafka;
 pub mod kinesis;
 pub mod lambda;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_smithy_http_client::tls;
 use clap::Parser as _;
 use event_source::kafka;
 use event_source::kafka::envelope::Envelope;
@@ -80,7 +79,7 @@ async fn start(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!(lines.join("\n"))
     })?;
     let state = StateDirectory::lock(&arguments.state)?;
-    let config = aws_configuration().await;
+    let config = aws::configuration().await;
     let region = region(&config)?;
     let settings = function_settings(&arguments.function, &region, &arguments.state)?;
     let cloudwatch = arguments
@@ -190,7 +189,7 @@ async fn provision(arguments: TopicArguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn redrive(arguments: RedriveArguments) -> anyhow::Result<ExitCode> {
-    let config = aws_configuration().await;
+    let config = aws::configuration().await;
     let settings = function_settings(&arguments.function, &region(&config)?, Path::new("."))?;
     let redrive = Redrive::new(settings, &config, arguments.remove);
     let totals = redrive.run(&arguments.objects, &stop_signal()?).await;
@@ -203,23 +202,6 @@ async fn redrive(arguments: RedriveArguments) -> anyhow::Result<ExitCode> {
 
 /// Where no account is known: the one that LocalStack uses.
 const ACCOUNT: &str = "000000000000";
-
-async fn aws_configuration() -> aws_config::SdkConfig {
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(
-            tls::rustls_provider::CryptoMode::Ring,
-        ))
-        .build_https();
-    let timeouts = aws_config::timeout::TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(20))
-        .build();
-    aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .http_client(http_client)
-        .timeout_config(timeouts)
-        .load()
-        .await
-}
 
 fn region(config: &aws_config::SdkConfig) -> anyhow::Result<String> {
     let region = config.region().context("no AWS region: set AWS_REGION")?;

@@ -42,11 +42,7 @@ class KafkaProcess:
     def start(self) -> None:
         """Raises Failure when the port is taken, or the broker does not come up."""
         port = self.settings.broker_port
-        if not ports.is_free(port):
-            raise Failure(
-                f"port {port} is in use by {ports.owner(port)}",
-                "Stop that, or choose another port: TRIBUTARY_BROKERS=127.0.0.1:9192 make …",
-            )
+        ports.require_free(port, "TRIBUTARY_BROKERS=127.0.0.1:9192 make …")
         properties = self._properties()
         if not (self.state / "data/meta.properties").exists():
             self._format(properties)

@@ -1,8 +1,8 @@
-"""LocalStack, as a process or as a container: Kinesis (where it is the broker), S3, CloudWatch and SQS on one port."""
+"""LocalStack as a process, and what a container of it shares: Kinesis (where it is the broker), S3, CloudWatch and SQS
+on one port."""
 
 import json
 import shutil
-import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -36,11 +36,11 @@ def is_healthy(settings: Settings) -> bool:
     return all(states.get(name) in ("available", "running") for name in services(settings))
 
 
-def wait_until_healthy(settings: Settings, process: psutil.Process | None) -> None:
+def wait_until_healthy(settings: Settings, process: psutil.Process) -> None:
     """Returns when LocalStack can be used; raises Failure when it ends before, or takes over 90 seconds."""
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(settings):
-        if process is not None and not processes.is_alive(process):
+        if not processes.is_alive(process):
             raise Failure("LocalStack ended while starting", last_lines(log_file(settings)))
         if time.monotonic() > deadline:
             raise Failure(f"LocalStack is not healthy after {START_SECONDS} s", last_lines(log_file(settings)))
@@ -69,12 +69,7 @@ class LocalStackProcess:
 
     def start(self) -> None:
         """Raises Failure when the port is taken, or LocalStack does not become healthy."""
-        port = self.settings.port
-        if not ports.is_free(port):
-            raise Failure(
-                f"port {port} is in use by {ports.owner(port)}",
-                "Stop that, or choose another port: AWS_ENDPOINT_URL=http://127.0.0.1:4600 make …",
-            )
+        ports.require_free(self.settings.port, "AWS_ENDPOINT_URL=http://127.0.0.1:4600 make …")
         process = processes.start(
             [self.settings.python("stack"), "-m", "localstack.runtime.main"],
             log=log_file(self.settings),
@@ -130,72 +125,3 @@ class LocalStackProcess:
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
         }
-
-
-class LocalStackContainer:
-    """With a Docker engine: the same version from compose.yaml, and Redpanda beside it where that is the broker."""
-
-    name = "LocalStack (container)"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.marker = settings.run / "localstack.container"
-
-    def running(self) -> bool:
-        listed = self._compose("ps", "--quiet", "--status", "running", check=False)
-        return listed.returncode == 0 and bool(listed.stdout.strip())
-
-    def remembered(self) -> bool:
-        return self.marker.exists()
-
-    def start(self) -> None:
-        """Raises Failure when the container does not come up healthy."""
-        self.marker.parent.mkdir(parents=True, exist_ok=True)
-        self.marker.touch()
-        self._compose("up", "--detach", "--wait", "--quiet-pull")
-        wait_until_healthy(self.settings, None)
-
-    def stop(self) -> None:
-        if self.marker.exists():
-            self._compose("down", "--volumes")
-            self.marker.unlink()
-
-    def _compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        project = f"tributary-{self.settings.port}"
-        result = subprocess.run(
-            ["docker", "compose", "--project-name", project, "--file", "local-stack/compose.yaml", *arguments],
-            cwd=self.settings.root,
-            env=self.settings.child_environment(
-                TRIBUTARY_PORT=str(self.settings.port),
-                TRIBUTARY_BROKER_PORT=str(self.settings.broker_port),
-                COMPOSE_PROFILES=self.settings.broker,
-                TRIBUTARY_SERVICES=",".join(services(self.settings)),
-            ),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
-        if check and result.returncode != 0:
-            raise Failure(f"docker compose {arguments[0]} failed", result.stderr.strip())
-        return result
-
-
-def localstack(settings: Settings) -> LocalStackProcess | LocalStackContainer:
-    """The container where a Docker engine answers, unless TRIBUTARY_DOCKER=0; the process everywhere else."""
-    if settings.environment.get("TRIBUTARY_DOCKER") == "0" or shutil.which("docker") is None:
-        return LocalStackProcess(settings)
-    container = LocalStackContainer(settings)
-    started_as_process = LocalStackProcess(settings).remembered()
-    if not started_as_process and docker_answers():
-        return container
-    return LocalStackProcess(settings)
-
-
-def docker_answers() -> bool:
-    """Whether there is an engine behind the docker command, on this machine."""
-    socket = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-    where = subprocess.run(socket, capture_output=True, text=True, encoding="utf-8", check=False).stdout
-    if not where.startswith("unix://"):
-        return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0

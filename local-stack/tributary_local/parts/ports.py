@@ -4,6 +4,7 @@ import socket
 
 import psutil
 
+from tributary_local.failure import Failure
 from tributary_local.parts.processes import describe
 
 
@@ -24,6 +25,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def require_free(port: int, choose: str) -> None:
+    """Raises Failure naming who has the port; `choose` is a command line with another one."""
+    if not is_free(port):
+        raise Failure(f"port {port} is in use by {owner(port)}", f"Stop that, or choose another port: {choose}")
 
 
 def owner(port: int) -> str:

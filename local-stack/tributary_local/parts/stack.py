@@ -5,25 +5,24 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tributary_local.account.progress import read_checkpoints
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import processes
+from tributary_local.parts.containers import Announce, Grafana, LocalStackContainer, localstack
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.kafka import KafkaProcess, provision_topic
-from tributary_local.parts.localstack import LocalStackProcess, is_healthy, localstack, log_file
+from tributary_local.parts.localstack import is_healthy, log_file
 from tributary_local.parts.monitor import Monitor
 from tributary_local.settings import Settings, broker_file, broker_that_is_up
-
-Announce = Callable[[str], AbstractContextManager[None]]
-"""Given the name of a step, surrounds it."""
 
 
 class Stack:
@@ -33,22 +32,29 @@ class Stack:
         self.settings = settings
         self.console = console
         self.localstack = localstack(settings)
+        in_containers = isinstance(self.localstack, LocalStackContainer)
         # A container of it comes with LocalStack's.
-        as_process = settings.is_kafka and isinstance(self.localstack, LocalStackProcess)
-        self.kafka = KafkaProcess(settings) if as_process else None
+        self.kafka = KafkaProcess(settings) if settings.is_kafka and not in_containers else None
+        self.grafana = Grafana(settings) if in_containers else None
         self.event_source = event_source or EventSource(settings)
         self.monitor = Monitor(settings)
 
-    def up(self, step: Announce = lambda _: nullcontext(), event_source: bool = True) -> None:
-        """Brings up what is not up yet. On failure, and on Ctrl-C, whatever this call started is stopped again."""
+    def up(self, step: Announce = lambda _: nullcontext(), event_source: bool = True, dashboards: bool = False) -> None:
+        """Brings up what is not up yet. On failure, and on Ctrl-C, whatever this call started is stopped again.
+
+        `dashboards`: with Grafana, where it can be had.
+        """
         with self._alone():
-            if self._is_up(event_source):
+            start_grafana = dashboards and self.grafana and self.grafana.wanted and not self.grafana.running()
+            if self._is_up(event_source) and not start_grafana:
                 self.console.print(f"already up and healthy at {self.settings.endpoint}", highlight=False)
                 return
             started = []
             self._refuse_another_broker()
             try:
                 if not (self.localstack.running() and is_healthy(self.settings)):
+                    if isinstance(self.localstack, LocalStackContainer):
+                        self.localstack.build_what_is_missing(step)
                     with step("Start LocalStack"):
                         self._stop_everything()
                         self._discard_lost_state()
@@ -66,6 +72,10 @@ class Stack:
                     with step("Start the event source"):
                         started.append(self.event_source)
                         self.event_source.start()
+                if start_grafana:
+                    with step("Start Grafana"):
+                        started.append(self.grafana)
+                        self._start_grafana()
             except BaseException:
                 self._tear_down(started)
                 raise
@@ -140,7 +150,15 @@ class Stack:
             raise Failure(f"nothing answers at {self.settings.endpoint}", "make up starts the local stack.")
 
     def _parts(self) -> list:
-        return [part for part in (self.localstack, self.kafka, self.event_source, self.monitor) if part]
+        parts = (self.localstack, self.kafka, self.event_source, self.grafana, self.monitor)
+        return [part for part in parts if part]
+
+    def _start_grafana(self) -> None:
+        try:
+            self.grafana.start()
+        except Failure as failure:
+            why = escape(f"{failure.summary}. {failure.details}")
+            self.console.print(f"\n[yellow]warning: no Grafana:[/] {why}", highlight=False)
 
     def _refuse_another_broker(self) -> None:
         up, asked = broker_that_is_up(self.settings.state), self.settings.broker
@@ -192,6 +210,8 @@ class Stack:
     def _stop_everything(self) -> list[psutil.Process]:
         """Event source first, so that it ends its invocations against services that still answer."""
         self.monitor.stop()
+        if self.grafana:
+            self.grafana.stop()
         self.event_source.stop()
         if self.kafka:
             self.kafka.stop()

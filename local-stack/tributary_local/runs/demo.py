@@ -7,7 +7,6 @@ from rich.markup import escape
 
 from tributary_local import jobs
 from tributary_local.failure import Failure, last_lines
-from tributary_local.parts.localstack import LocalStackContainer
 from tributary_local.parts.stack import Stack, relative
 from tributary_local.runs.catch_up import wait_until_caught_up
 from tributary_local.runs.steps import Steps
@@ -15,8 +14,6 @@ from tributary_local.settings import Settings
 
 EVENTS = 60_000
 DAYS = 3
-GRAFANA_PROFILE = "grafana"
-"""Among COMPOSE_PROFILES: local-stack/compose.yaml runs Grafana, too."""
 
 
 def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_at: float | None) -> None:
@@ -24,7 +21,7 @@ def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_
     if started_at is not None:
         steps.done("Prerequisites and set-up", time.time() - started_at)
     stack = Stack(settings, console)
-    stack.up(steps.step)
+    stack.up(steps.step, dashboards=True)
     dashboards = show_dashboards(stack, console)
     with steps.step(f"Produce {EVENTS:,} events"):
         console.print(f"seed {seed}; make demo SEED={seed} makes the same events again", highlight=False)
@@ -43,14 +40,12 @@ def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_
 
 
 def show_dashboards(stack: Stack, console: Console) -> str:
-    """The address of the live dashboards: Grafana's where compose runs it, else the monitor's, which is started here.
+    """The address of the live dashboards: Grafana's where it runs, else the monitor's, which is started here.
 
     A monitor that cannot be started is a warning; the verb that starts it is given back instead.
     """
-    environment = stack.settings.environment
-    profiles = environment.get("COMPOSE_PROFILES", "").split(",")
-    if isinstance(stack.localstack, LocalStackContainer) and GRAFANA_PROFILE in profiles:
-        address = f"http://127.0.0.1:{environment.get('TRIBUTARY_GRAFANA_PORT') or 3000}"
+    if stack.grafana and stack.grafana.running():
+        address = stack.grafana.address
     else:
         try:
             if not stack.monitor.running():

@@ -1,4 +1,4 @@
-"""What is deployed, as the account's own APIs tell it, held to what was asked for."""
+"""What is deployed, as the account's own APIs tell it, compared with what was asked for."""
 
 import hashlib
 import io

@@ -2,11 +2,11 @@
 
     python -m tributary_local.runs.deployment
 
-LocalStack stands in for CloudFormation, IAM, Lambda and the others, as far as it goes: without a Docker engine it
-invokes no function, it enforces no policy, ignores lifecycle rules, retention of logs and a stream's encryption in
-templates, and has neither Glue nor EMR Serverless nor Athena, so that the query stack is left out. Those are held to
-their templates by cdk/test. The deployed stream is read, and the deployed bucket written, by the local event source
-with the very artifact that was deployed.
+LocalStack stands in for CloudFormation, IAM, Lambda and the others, as far as it goes, as a process or, where a Docker
+engine answers, in a container. It invokes no function (it would need an engine to itself), enforces no policy, ignores
+lifecycle rules, retention of logs and a stream's encryption in templates, and has neither Glue nor EMR Serverless nor
+Athena, so that the query stack is left out: of those cdk/test looks at the templates. The deployed stream is read, and
+the deployed bucket written, by the local event source with the very artifact that was deployed.
 """
 
 import os
@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tributary_local.console import consoles
 from tributary_local.failure import Failure, last_lines
-from tributary_local.parts import ports
+from tributary_local.parts import containers, ports
+from tributary_local.parts.containers import COMPOSE_FILE, Compose, LocalStackContainer, localstack_image
 from tributary_local.parts.event_source import EventSource
 from tributary_local.parts.localstack import LocalStackProcess, log_file
 from tributary_local.runs.place import Place
@@ -45,7 +46,7 @@ LEAVE_OUT = {
     "failing update": "LocalStack takes any concurrency; cdk/test/scripts.test.ts plays it",
     "canary": "LocalStack cannot give an alias weights; cdk/test/scripts.test.ts plays it",
     "nightly run": "LocalStack has no EMR Serverless",
-    "redrive": "LocalStack invokes nothing without a Docker engine; local-stack/tests/test_redrive.py plays it",
+    "redrive": "LocalStack invokes nothing here; local-stack/tests/test_redrive.py plays it",
 }
 
 
@@ -77,12 +78,25 @@ class DeploymentTarget(LocalStackProcess):
         }
 
 
+class DeploymentContainer(LocalStackContainer):
+    """The same in a container."""
+
+    image = localstack_image("tributary-localstack-deploy:4.8.1", "deploy")
+
+    def __init__(self, settings: Settings) -> None:
+        files = (COMPOSE_FILE, "local-stack/emulators/localstack/deploy/compose.yaml")
+        super().__init__(settings, Compose(settings, files, SERVICES))
+
+
 @contextmanager
 def deployment_target(settings: Settings) -> Iterator[None]:
     """Always takes its LocalStack down again."""
-    target = DeploymentTarget(settings)
-    target.stop()
+    as_container = isinstance(containers.localstack(settings), LocalStackContainer)
+    target = DeploymentContainer(settings) if as_container else DeploymentTarget(settings)
     try:
+        target.stop()
+        if isinstance(target, DeploymentContainer):
+            target.build_what_is_missing()
         target.start()
         yield
     except Failure as failure:

@@ -15,7 +15,7 @@ use aws_sdk_kinesis::operation::put_records::PutRecordsOutput;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 
-use crate::aws::{endpoint, root_cause};
+use crate::account::endpoint;
 use crate::batch::Position;
 use crate::generate::{Expected, Record};
 use crate::put_records::{Answer, RetryPolicy, decide, is_retryable};
@@ -161,13 +161,9 @@ fn describe<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) if matches!(error, SdkError::TimeoutError(_)) => {
-            format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())
-        }
-        (None, _) => root_cause(error),
+    match error {
+        SdkError::TimeoutError(_) => format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
+        _ => aws::explain(error),
     }
 }
 

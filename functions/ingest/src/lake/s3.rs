@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Builder, Config};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -14,7 +13,7 @@ use pipeline::commit::Created;
 use pipeline::layout::{KeyRange, QUARANTINE};
 
 use super::{Lake, Listed};
-use crate::error::{LakeError, with_causes};
+use crate::error::LakeError;
 
 /// One bucket.
 #[derive(Clone, Debug)]
@@ -26,21 +25,20 @@ pub struct S3 {
 impl S3 {
     /// A lake in `bucket`, with the SDK's shared configuration (credentials, region, endpoint, HTTP client).
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
-        let client = Client::from_conf(client_config(config));
+        // Two tries have to fit into an invocation.
+        let limits = aws::limits(Duration::from_secs(10));
+        let client = Client::from_conf(aws::s3(config).timeout_config(limits).build());
         Self { client, bucket }
     }
 
     fn error<E, R>(&self, operation: &'static str, key: &str, error: &SdkError<E, R>) -> LakeError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
+        R: std::fmt::Debug + 'static,
     {
-        let cause = match (error.as_service_error(), error.code()) {
-            (Some(_), Some("NoSuchBucket")) => format!("bucket {} does not exist", self.bucket),
-            (Some(service), Some(code)) => {
-                format!("{code}: {}", service.message().unwrap_or_default())
-            }
-            _ => with_causes(error),
+        let cause = match error.code() {
+            Some("NoSuchBucket") => format!("bucket {} does not exist", self.bucket),
+            _ => aws::explain(error),
         };
         LakeError {
             operation,
@@ -48,18 +46,6 @@ impl S3 {
             cause,
         }
     }
-}
-
-fn client_config(config: &aws_config::SdkConfig) -> Config {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(10))
-        .build();
-    Builder::from(config)
-        .timeout_config(timeouts)
-        // LocalStack and other stores answer at <endpoint>/<bucket>; AWS answers at both.
-        .force_path_style(config.endpoint_url().is_some())
-        .build()
 }
 
 fn content_type(key: &str) -> &'static str {
@@ -111,7 +97,7 @@ impl Lake for S3 {
         let body = response.body.collect().await.map_err(|error| LakeError {
             operation: "GetObject",
             key: format!("s3://{}/{key}", self.bucket),
-            cause: with_causes(&error),
+            cause: aws::with_causes(&error),
         })?;
         Ok(Some(body.into_bytes()))
     }
@@ -155,7 +141,7 @@ impl Lake for S3 {
                 Err(self.error("PutObject", key, &error))
             }
             _ => {
-                tracing::warn!(key, error = with_causes(&error), "create_unanswered");
+                tracing::warn!(key, error = aws::with_causes(&error), "create_unanswered");
                 Ok(Created::Unknown)
             }
         }

@@ -14,6 +14,7 @@ use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::{Lake, Memory};
 use ingest::lineage::{Lineage, Relatives};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use pipeline::decode;
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
 use tokio::time::Instant;
@@ -138,9 +139,21 @@ pub async fn deliver_by<L: Lake + Sync>(
     records: &[Record],
     deadline: Instant,
 ) -> Outcome {
-    let outcomes = handler.kinesis(&event(records), deadline).await;
-    let mut outcomes = outcomes.expect("a Kinesis event").into_iter();
-    outcomes.next().expect("a batch")
+    let event = event(records);
+    let batch = decode::kinesis(&event).expect("a Kinesis event");
+    let outcomes = handler.begin(&[batch], deadline).deliver().await;
+    outcomes.into_iter().next().expect("a batch")
+}
+
+/// Delivers the records of each `(topic, partition)` with a minute to go.
+pub async fn deliver_kafka<L: Lake + Sync>(
+    handler: &mut Handler<L, Family>,
+    partitions: &[(&str, u32, &[Record])],
+) -> Vec<Outcome> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let event = kafka_event(partitions);
+    let batches = decode::kafka(&event).expect("a Kafka event");
+    handler.begin(&batches, deadline).deliver().await
 }
 
 /// The event ids of every row object, by key.

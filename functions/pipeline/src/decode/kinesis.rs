@@ -11,6 +11,7 @@ use sonic_rs::LazyValue;
 
 use super::aggregate;
 use super::compression::Inflater;
+use super::skeleton::{Skeleton, is_plain, is_plain_decimal};
 use super::{Batch, Entry, EnvelopeError, PartitionKey, Payload};
 use super::{arrival, bad_field, from_json};
 use crate::layout;
@@ -44,7 +45,35 @@ struct KinesisRecord<'e> {
     approximate_arrival_timestamp: LazyValue<'e>,
 }
 
-impl<'e> KinesisEventRecord<'e> {
+/// What of a record is read.
+#[derive(Debug)]
+struct Fields<'e> {
+    partition_key: Cow<'e, str>,
+    sequence_number: &'e str,
+    data: Cow<'e, str>,
+    approximate_arrival_timestamp: Cow<'e, str>,
+    event_id: &'e str,
+    event_source_arn: &'e str,
+}
+
+impl<'e> Fields<'e> {
+    fn of(record: KinesisEventRecord<'e>) -> Self {
+        let KinesisEventRecord {
+            kinesis,
+            event_id,
+            event_source_arn,
+        } = record;
+        let timestamp = kinesis.approximate_arrival_timestamp.as_raw_str();
+        Self {
+            approximate_arrival_timestamp: Cow::Owned(timestamp.to_owned()),
+            partition_key: kinesis.partition_key,
+            sequence_number: kinesis.sequence_number,
+            data: kinesis.data,
+            event_id,
+            event_source_arn,
+        }
+    }
+
     /// Stream and shard.
     fn source(&self, index: usize) -> Result<(&'e str, &'e str), EnvelopeError> {
         let shard = shard_of_event_id(self.event_id).ok_or_else(|| {
@@ -57,9 +86,7 @@ impl<'e> KinesisEventRecord<'e> {
         })?;
         Ok((stream, shard))
     }
-}
 
-impl<'e> KinesisRecord<'e> {
     /// Position, and time stamp in milliseconds since the Unix epoch.
     fn place(&self, index: usize) -> Result<(&'e str, i64), EnvelopeError> {
         if !is_sequence_number(self.sequence_number) {
@@ -71,7 +98,7 @@ impl<'e> KinesisRecord<'e> {
                 form,
             ));
         }
-        let timestamp = self.approximate_arrival_timestamp.as_raw_str();
+        let timestamp = &self.approximate_arrival_timestamp;
         let timestamp_ms = milliseconds(timestamp).ok_or_else(|| {
             let form = "seconds since 1970";
             bad_field(index, "approximateArrivalTimestamp", timestamp, form)
@@ -85,20 +112,75 @@ impl<'e> KinesisRecord<'e> {
 /// # Errors
 /// [`EnvelopeError`] when the event is not one that Lambda makes.
 pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
+    if let Some(Ok(batch)) = alike(event).map(batch) {
+        return Ok(batch);
+    }
+    carefully(event)
+}
+
+/// Takes for granted nothing about how Lambda writes its events.
+fn carefully(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
     let event: KinesisEvent = from_json(event).map_err(EnvelopeError::NotKinesis)?;
-    let encoded_bytes: usize = event
-        .records
-        .iter()
-        .map(|record| record.kinesis.data.len())
-        .sum();
+    batch(event.records.into_iter().map(Fields::of).collect())
+}
+
+/// The records of an event in which they are alike: three times as fast as a parser.
+fn alike(event: &[u8]) -> Option<Vec<Fields<'_>>> {
+    let list = event.strip_prefix(br#"{"Records":"#)?;
+    let first = sonic_rs::to_array_iter(list).next()?.ok()?;
+    let mut rest = list.strip_prefix(b"[")?;
+    let first = std::str::from_utf8(rest.get(..first.as_raw_str().len())?).ok()?;
+    let expected_records = event.len() / first.len() + 1;
+    let first_record: KinesisEventRecord = sonic_rs::from_str(first).ok()?;
+    let KinesisRecord {
+        partition_key: Cow::Borrowed(partition_key),
+        sequence_number,
+        data: Cow::Borrowed(data),
+        approximate_arrival_timestamp,
+    } = &first_record.kinesis
+    else {
+        return None;
+    };
+    let timestamp = approximate_arrival_timestamp.as_raw_str();
+    let KinesisEventRecord {
+        event_id,
+        event_source_arn,
+        ..
+    } = first_record;
+    let fields = [*partition_key, sequence_number, data, timestamp, event_id];
+    let skeleton = Skeleton::of(first, fields)?;
+    let mut records = Vec::with_capacity(expected_records);
+    loop {
+        let (fields, after) = skeleton.fields(rest)?;
+        let [partition_key, sequence_number, data, timestamp, event_id] = fields;
+        // Of the others `batch` accepts only what is plain.
+        let plain = is_plain(partition_key) && is_plain(event_id) && is_plain_decimal(timestamp);
+        records.push(plain.then_some(Fields {
+            partition_key: partition_key.into(),
+            sequence_number,
+            data: data.into(),
+            approximate_arrival_timestamp: timestamp.into(),
+            event_id,
+            event_source_arn,
+        })?);
+        match after {
+            [b',', next @ ..] => rest = next,
+            b"]}" => return Some(records),
+            _ => return None,
+        }
+    }
+}
+
+fn batch(records: Vec<Fields<'_>>) -> Result<Batch<'_>, EnvelopeError> {
+    let encoded_bytes: usize = records.iter().map(|record| record.data.len()).sum();
     let mut batch = Batch::with_capacity(
         layout::KINESIS_POSITION_DIGITS,
-        event.records.len(),
+        records.len(),
         encoded_bytes / 4 * 3 + 3,
     );
     let mut inflater = Inflater::default();
     let mut arn = None;
-    for (index, record) in event.records.into_iter().enumerate() {
+    for (index, record) in records.into_iter().enumerate() {
         // Each record repeats where it is from, and comparing is cheaper than taking the names out again.
         if arn != Some(record.event_source_arn) || !is_of_shard(record.event_id, &batch.shard) {
             let (stream, shard) = record.source(index)?;
@@ -114,7 +196,6 @@ pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
             }
             arn = Some(record.event_source_arn);
         }
-        let record = record.kinesis;
         let (position, timestamp_ms) = record.place(index)?;
         let (arrival_ms, payload) = arrival(timestamp_ms);
         let start = batch.sent.len();

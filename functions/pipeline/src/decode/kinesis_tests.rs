@@ -178,3 +178,67 @@ proptest! {
         let _ = kinesis(&bytes);
     }
 }
+
+/// The records of a stream as Lambda writes them, and in ways in which it might.
+fn events() -> impl Strategy<Value = Vec<u8>> {
+    let key = prop_oneof![
+        4 => "[a-z0-9-]{0,12}",
+        1 => any::<String>(),
+        1 => Just("a\\\"b".to_owned()),
+    ];
+    let timestamp = prop_oneof![
+        4 => (1_545_084_650_000_i64..1_545_084_700_000).prop_map(|ms| format!("{}.{:03}", ms / 1000, ms % 1000)),
+        1 => prop::sample::select(vec!["1545084650", "0", "01", "1.545084650987E9", "-1", "1.", "null"]).prop_map(str::to_owned),
+    ];
+    let form = prop_oneof![8 => Just(0), 1 => Just(1), 1 => Just(2)];
+    let record = (key, "[1-9][0-9]{0,20}", prop::collection::vec(any::<u8>(), 0..40), timestamp, form).prop_map(
+        |(key, sequence, data, timestamp, form)| {
+            let key = serde_json::to_string(&key).expect("JSON");
+            let data = base64_simd::STANDARD.encode_to_string(data);
+            let data = if form == 1 { data.replace('/', "\\/") } else { data };
+            let space = if form == 2 { " " } else { "" };
+            format!(
+                r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":{key},"sequenceNumber":"{sequence}","data":{space}"{data}","approximateArrivalTimestamp":{timestamp}}},"eventSource":"aws:kinesis","eventID":"shardId-000000000006:{sequence}","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/s"}}"#
+            )
+        },
+    );
+    prop::collection::vec(record, 0..6)
+        .prop_map(|records| format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes())
+}
+
+/// All that a batch says, or why there is none.
+fn seen(batch: Result<Batch<'_>, EnvelopeError>) -> Result<String, String> {
+    let batch = batch.map_err(|error| error.to_string())?;
+    let records: Vec<Record> = batch.records().collect();
+    Ok(format!("{} {} {records:?}", batch.stream, batch.shard))
+}
+
+#[test]
+fn events_as_lambda_writes_them_are_read_by_comparing() {
+    let one = event("1545084650.987").replace("k\\u00e9", "device-1");
+    let other = one
+        .replace("device-1", "device-22")
+        .replace("650.987", "651.1");
+    let text = [
+        one.trim_end_matches("]}"),
+        other.trim_start_matches(r#"{"Records":["#),
+    ]
+    .join(",");
+    assert_eq!(alike(text.as_bytes()).map(|records| records.len()), Some(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn comparing_and_parsing_agree_on_every_event(
+        mut event in events(),
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        if let Some((place, byte)) = change {
+            let place = place.index(event.len());
+            event[place] = byte;
+        }
+        prop_assert_eq!(seen(kinesis(&event)), seen(carefully(&event)));
+    }
+}

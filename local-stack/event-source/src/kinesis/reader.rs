@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::lineage::ListedShard;
-use crate::aws::explain;
 use crate::mapping::position::{Position, Start};
 
 /// Five reads per second and shard (Kinesis quotas): the pace while the reader is behind.
@@ -51,7 +50,7 @@ impl Stream {
             .map_err(|error| {
                 StreamError(format!(
                     "stream {name:?} at {endpoint}: {}",
-                    explain(&error)
+                    aws::explain(&error)
                 ))
             })?
             .stream_description_summary
@@ -81,7 +80,7 @@ impl Stream {
                 StreamError(format!(
                     "ListShards of {:?}: {}",
                     self.name,
-                    explain(&error)
+                    aws::explain(&error)
                 ))
             })?;
             for shard in answer.shards.unwrap_or_default() {
@@ -207,7 +206,7 @@ impl Reader {
             .await
             .map_err(|error| match error.code() {
                 Some("ExpiredIteratorException") => ReadError::Expired,
-                _ => ReadError::Passing(explain(&error)),
+                _ => ReadError::Passing(aws::explain(&error)),
             })?;
         let records = answer.records;
         if let Some(last) = records.last() {
@@ -259,9 +258,9 @@ impl Reader {
                 "shard {} of stream {:?} does not know sequence number {after}, its checkpoint: {}",
                 self.shard,
                 self.stream.name,
-                explain(&error)
+                aws::explain(&error)
             ))),
-            _ => ReadError::Passing(explain(&error)),
+            _ => ReadError::Passing(aws::explain(&error)),
         })?;
         answer.shard_iterator.ok_or_else(|| {
             ReadError::Passing("GetShardIterator answered without an iterator".to_owned())

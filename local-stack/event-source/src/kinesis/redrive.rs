@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::answer::{self, Answer};
 use super::given_up::StoredBatch;
-use crate::aws::{explain, s3_client};
 use crate::lambda::environment::{FunctionSettings, InvocationEnd};
 use crate::lambda::function::Function;
 use crate::mapping::position::Position;
@@ -96,7 +95,7 @@ impl Redrive {
         settings.set_partial_responses(answer::PARTIAL_RESPONSES);
         Self {
             function: Function::new(settings),
-            client: s3_client(config),
+            client: aws_sdk_s3::Client::from_conf(aws::s3(config).build()),
             remove,
         }
     }
@@ -155,7 +154,7 @@ impl Redrive {
         let mut pages = request.into_paginator().send();
         let mut objects = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(&error))?;
+            let page = page.map_err(|error| aws::explain(&error))?;
             for object in page.contents.unwrap_or_default() {
                 objects.push(Address {
                     bucket: address.bucket.clone(),
@@ -201,7 +200,7 @@ impl Redrive {
     async fn read(&self, object: &Address) -> Result<StoredBatch, String> {
         let request = self.client.get_object();
         let request = request.bucket(&object.bucket).key(&object.key);
-        let answer = request.send().await.map_err(|error| explain(&error))?;
+        let answer = request.send().await.map_err(|error| aws::explain(&error))?;
         let body = answer.body.collect().await;
         let body = body.map_err(|error| error.to_string())?.into_bytes();
         StoredBatch::read(&body).map_err(|error| error.to_string())
@@ -243,7 +242,7 @@ impl Redrive {
         let request = self.client.delete_object();
         let request = request.bucket(&object.bucket).key(&object.key);
         let answer = request.send().await;
-        answer.map_err(|error| format!("redriven, but not removed: {}", explain(&error)))?;
+        answer.map_err(|error| format!("redriven, but not removed: {}", aws::explain(&error)))?;
         Ok(())
     }
 }

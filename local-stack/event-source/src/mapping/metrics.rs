@@ -13,8 +13,6 @@ use events::metrics::Metric;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::aws::explain;
-
 const PERIOD: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A datum holds at most so many values
@@ -147,7 +145,7 @@ impl Metrics {
             let request = client.put_metric_data().namespace(namespace);
             let error = match timeout(PATIENCE, request.set_metric_data(Some(data)).send()).await {
                 Ok(Ok(_)) => continue,
-                Ok(Err(error)) => explain(&error),
+                Ok(Err(error)) => aws::explain(&error),
                 Err(_) => "no answer in time".to_owned(),
             };
             if !std::mem::replace(&mut warned, true) {

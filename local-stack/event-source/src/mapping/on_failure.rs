@@ -6,7 +6,6 @@ use aws_sdk_s3::primitives::ByteStream;
 use uuid::Uuid;
 
 use super::given_up::{BatchInfo, GivenUp};
-use crate::aws::{explain, s3_client};
 
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
@@ -84,7 +83,7 @@ impl OnFailure {
                 let client = aws_sdk_sqs::Client::new(config);
                 let answer = client.get_queue_url().queue_name(name).send().await;
                 let url = answer
-                    .map_err(|error| failed(name, explain(&error)))?
+                    .map_err(|error| failed(name, aws::explain(&error)))?
                     .queue_url;
                 let url = url.ok_or_else(|| failed(name, "has no URL".to_owned()))?;
                 Ok(Self::Queue { client, url })
@@ -92,16 +91,16 @@ impl OnFailure {
             Destination::QueueAt(url) => {
                 let client = aws_sdk_sqs::Client::new(config);
                 let answer = client.get_queue_attributes().queue_url(url).send().await;
-                answer.map_err(|error| failed(url, explain(&error)))?;
+                answer.map_err(|error| failed(url, aws::explain(&error)))?;
                 Ok(Self::Queue {
                     client,
                     url: url.clone(),
                 })
             }
             Destination::Bucket(bucket) => {
-                let client = s3_client(config);
+                let client = aws_sdk_s3::Client::from_conf(aws::s3(config).build());
                 let answer = client.head_bucket().bucket(bucket).send().await;
-                answer.map_err(|error| failed(bucket, explain(&error)))?;
+                answer.map_err(|error| failed(bucket, aws::explain(&error)))?;
                 Ok(Self::Bucket {
                     client,
                     bucket: bucket.clone(),
@@ -134,7 +133,7 @@ impl OnFailure {
             Self::Queue { client, url } => {
                 let body = given_up.invocation_record(None);
                 let request = client.send_message().queue_url(url).message_body(body);
-                request.send().await.map_err(|error| explain(&error))?;
+                request.send().await.map_err(|error| aws::explain(&error))?;
             }
             Self::Bucket {
                 client,
@@ -148,7 +147,7 @@ impl OnFailure {
                     .key(given_up.object_key(*mapping, Uuid::new_v4()))
                     .content_type("application/json")
                     .body(ByteStream::from(body.into_bytes()));
-                request.send().await.map_err(|error| explain(&error))?;
+                request.send().await.map_err(|error| aws::explain(&error))?;
             }
         }
         Ok(())

@@ -1,22 +1,12 @@
-//! Access to AWS, or to what answers in its place at `AWS_ENDPOINT_URL`.
-
-use std::error::Error;
+//! The account that events are sent to, checked before the first one.
 
 use anyhow::{Context, Result, bail};
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_kinesis::config::ProvideCredentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 /// The SDK's own configuration (environment, profiles, instance roles), refused when region or credentials are missing.
 pub async fn load_config() -> Result<SdkConfig> {
-    // The connector sets TCP_NODELAY by default; without it every small request would wait 40 ms on loopback.
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .load()
-        .await;
+    let config = aws::configuration().await;
     config
         .region()
         .context("no AWS region: set AWS_REGION, or a region in the AWS profile")?;
@@ -37,13 +27,4 @@ pub fn endpoint(config: &SdkConfig) -> String {
     config
         .endpoint_url()
         .map_or_else(|| format!("AWS {region}"), ToOwned::to_owned)
-}
-
-/// The innermost source of an error: SDK errors say nothing themselves.
-pub(crate) fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

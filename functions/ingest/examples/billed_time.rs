@@ -1,0 +1,165 @@
+//! What a warm invocation takes when the lake and CloudWatch answer as late as AWS does: the real handler and the real
+//! clients, against a server that waits before it answers.
+//!
+//! The delays are assumed, not measured: no account was at hand. AWS promises less, "small object latencies of roughly
+//! 100–200 milliseconds" (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html>).
+
+#![allow(clippy::print_stdout, reason = "it is a command")]
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, Uri};
+use axum::response::IntoResponse;
+use events::Contract;
+use ingest::config::{Broker, PartialResponses};
+use ingest::environment::Environment;
+use ingest::handler::{Handler, Settings};
+use ingest::lake::S3;
+use ingest::lineage::Roots;
+use pipeline::filter::Filter;
+use pipeline::rollup::Lateness;
+use tokio::time::{Instant, sleep};
+
+const LIST: Duration = Duration::from_millis(25);
+const PUT: Duration = Duration::from_millis(30);
+const METRICS: Duration = Duration::from_millis(20);
+
+const BATCHES: u32 = 60;
+const RECORDS: u32 = 5_000;
+
+/// The deployed function has one thread, too.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .endpoint_url(serve()?)
+        .region(aws_config::Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_s3::config::Credentials::new(
+            "test", "test", None, None, "test",
+        ))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .load()
+        .await;
+    let settings = Settings {
+        filter: Filter::default(),
+        lateness: Lateness {
+            bound_ms: 60 * 60_000,
+        },
+        horizon_ms: 15 * 60_000,
+        memory_mb: 1024,
+    };
+    let lake = S3::new(&config, "lake".to_owned());
+    let handler = Handler::new(lake, Roots, Contract::ours().clone(), settings, 7);
+    let metrics = aws_sdk_cloudwatch::Client::new(&config);
+    let form = PartialResponses::SequenceNumber;
+    let mut environment = Environment::new(handler, Broker::Kinesis, form, Some(metrics));
+
+    let mut times = Vec::new();
+    for batch in 0..=BATCHES {
+        let event = event(batch * RECORDS);
+        let started = Instant::now();
+        let deadline = started + Duration::from_mins(1);
+        environment.invoke(event.as_bytes(), deadline).await?;
+        times.push(started.elapsed());
+    }
+    // The first has no connections yet.
+    times.remove(0);
+    times.sort_unstable();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    println!(
+        "warm batches of {RECORDS} records; LIST {}, PUT {}, PutMetricData {} ms\n\
+         fastest {:.1} ms, median {:.1} ms; LIST + PUT + max(PUT, PutMetricData) is {} ms",
+        milliseconds(LIST),
+        milliseconds(PUT),
+        milliseconds(METRICS),
+        milliseconds(times[0]),
+        milliseconds(times[times.len() / 2]),
+        milliseconds(LIST + PUT + PUT.max(METRICS)),
+    );
+    Ok(())
+}
+
+type Objects = Arc<Mutex<Vec<(String, usize)>>>;
+
+/// Starts the server, on a thread of its own; returns its address.
+fn serve() -> anyhow::Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let service = Router::new()
+                .fallback(answer)
+                .with_state(Objects::default());
+            axum::serve(listener, service).await
+        })
+    });
+    Ok(format!("http://{address}"))
+}
+
+async fn answer(
+    State(objects): State<Objects>,
+    method: Method,
+    uri: Uri,
+    body: axum::body::Bytes,
+) -> impl IntoResponse {
+    match method {
+        Method::GET => {
+            sleep(LIST).await;
+            let mut listing = String::from("<ListBucketResult>");
+            for (key, size) in &*objects.lock().expect("not poisoned") {
+                let _ = write!(
+                    listing,
+                    "<Contents><Key>{key}</Key><Size>{size}</Size></Contents>"
+                );
+            }
+            (
+                [("content-type", "application/xml")],
+                listing + "</ListBucketResult>",
+            )
+        }
+        Method::PUT => {
+            sleep(PUT).await;
+            let key = uri.path().trim_start_matches("/lake/").replace("%3D", "=");
+            objects
+                .lock()
+                .expect("not poisoned")
+                .push((key, body.len()));
+            ([("content-type", "application/xml")], String::new())
+        }
+        _ => {
+            sleep(METRICS).await;
+            ([("smithy-protocol", "rpc-v2-cbor")], String::new())
+        }
+    }
+}
+
+/// Records of one minute and one shard, from the `first` on.
+fn event(first: u32) -> String {
+    let mut records = String::new();
+    for n in first..first + RECORDS {
+        let payload = format!(
+            r#"{{"schema_version":1,"event_id":"0193a5c0-7b1e-7c3a-9f00-{:012x}","device_id":"device-{:05}","device_type":"thermostat","event_time":"2026-11-22T11:59:{:02}.{:03}Z","event_duration":{}.5,"value":{}.25,"firmware":"4.2.1"}}"#,
+            u64::from(n) * 2_654_435_761 % (1 << 48),
+            n % 3000,
+            n % 60,
+            n % 1000,
+            n % 900,
+            n % 40,
+        );
+        let _ = write!(
+            records,
+            r#"{}{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"device-{:05}","sequenceNumber":"4959033827149025660855969253836157109542157{n:013}","data":"{}","approximateArrivalTimestamp":1795348805.{:03}}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:{n}","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::000000000000:role/tributary","awsRegion":"us-east-1","eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s"}}"#,
+            if n == first { "" } else { "," },
+            n % 3000,
+            base64_simd::STANDARD.encode_to_string(payload),
+            n % 1000,
+        );
+    }
+    format!(r#"{{"Records":[{records}]}}"#)
+}
