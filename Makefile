@@ -16,7 +16,9 @@ tools := .local/venv/build/bin
 shell_scripts := $(wildcard local-stack/*.sh local-stack/closed local-stack/set-up/*.sh local-stack/emulators/*/*.sh .cargo/*.sh .ci/* emr/submit cdk/*.sh)
 set_up := $(closed) true && local-stack/set-up/prerequisites.sh && local-stack/set-up/set-up.sh
 is_set_up := { test -x $(lake) || { echo "nothing is set up yet: make setup" >&2; exit 1; }; }
-local := $(is_set_up) && $(closed) env PYTHONPATH=local-stack $(lake) -m tributary_local
+# CONTRACT=FILE: function, producer and jobs hold events to that contract, not to functions/events/contract.toml.
+with_contract := $(if $(CONTRACT),TRIBUTARY_CONTRACT="$(abspath $(CONTRACT))")
+local := $(is_set_up) && $(closed) env PYTHONPATH=local-stack $(with_contract) $(lake) -m tributary_local
 
 .PHONY: help
 help: ## list the verbs
@@ -76,6 +78,20 @@ validate: ## check every object of the lake with Spark: schema, nulls, doubled i
 
 verify: ## compare the ledgers of what was sent with the lake, and the report with DuckDB's (ARGS="--outlier-scope day")
 	@local-stack/set-up/set-up.sh lake jars && $(local) verify -- $(ARGS)
+
+##### Your events
+
+contract_of := cargo run --quiet --locked --package events --example contract --
+.PHONY: contract contract-check
+contract: ## show the fields of the contract, and write what follows from it: JSON Schema, README, columns (CONTRACT=FILE only shows)
+	@$(contract_of) show $(or $(CONTRACT),functions/events/contract.toml)
+	@$(if $(CONTRACT),true,$(contract_of) generate)
+
+contract-check: ## refuse a contract that would break readers of the lake's last objects (CONTRACT=FILE, LAKE=bucket: one on AWS)
+	@local-stack/set-up/set-up.sh lake
+	@columns=$$(mktemp) && trap 'rm -f "$$columns"' EXIT && \
+		$(contract_of) columns $(or $(CONTRACT),functions/events/contract.toml) >"$$columns" && \
+		$(if $(LAKE),env TRIBUTARY_BUCKET=$(LAKE),$(closed) env) PYTHONPATH=emr $(lake) -m tributary_emr.contract_check "$$columns"
 
 ##### Checks
 
@@ -187,7 +203,7 @@ simulate: ## the simulation for as long as one likes, of both brokers or one: ma
 
 cdk := local-stack/set-up/set-up.sh cdk && . cdk/region.sh && cd cdk && node_modules/.bin/cdk
 cdk_settings := $(if $(ARCHITECTURE),-c tributary:architecture=$(ARCHITECTURE)) $(if $(NAME),-c tributary:name=$(NAME)) $(ARGS)
-on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)"
+on_aws := NAME=$(NAME) ARCHITECTURE=$(ARCHITECTURE) FUNCTIONS="$(FUNCTIONS)" CONTRACT="$(CONTRACT)"
 
 .PHONY: cdk-test test-deploy bootstrap synth diff deploy functions deploy-functions rollback-functions smoke-test record-permissions
 cdk-test: ## the CDK stacks: permissions against recorded requests, snapshots, cdk-nag, cost, the scripts, generated documents

@@ -8,8 +8,8 @@
 #     cdk/functions.sh status             which versions are live, and were before
 # A version passes when it starts and answers a batch of no records, raises no alarm as a canary, and one event then reaches
 # the lake. Else `live` goes back to where it was. `previous` remembers the version that was live before.
-# Environment: NAME, ARCHITECTURE, ARTIFACTS, FUNCTIONS (else cdk.json's); CANARY_PERCENT (0: none) of the invocations for
-# CANARY_MINUTES (5); LEAVE_OUT="invoke smoke-test" where Lambda invokes nothing; account, region, endpoint as for every AWS tool.
+# Environment: NAME, ARCHITECTURE, ARTIFACTS, FUNCTIONS (else cdk.json's); CONTRACT, which `build` puts beside the code
+# (functions/events/contract.toml); CANARY_PERCENT (0: none) of the invocations for CANARY_MINUTES (5); LEAVE_OUT="invoke smoke-test" where Lambda invokes nothing; account, region, endpoint as for every AWS tool.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=cdk/aws.sh
@@ -17,6 +17,7 @@ cd "$(dirname "$0")/.."
 
 architecture=${ARCHITECTURE:-$(setting architecture arm64)}
 artifacts=${ARTIFACTS:-target/deploy/$architecture}
+contract=${CONTRACT:-functions/events/contract.toml}
 percent=${CANARY_PERCENT:-0}
 minutes=${CANARY_MINUTES:-5}
 read -ra binaries <<<"$(functions | tr '\n' ' ')"
@@ -37,7 +38,10 @@ build() {
     *) fail "ARCHITECTURE is '$architecture', must be arm64 or x86_64" ;;
     esac
     for one in "${binaries[@]}"; do arguments+=(--bin "$one"); done
+    # Before minutes of compiling: what is wrong with the contract.
+    cargo run --quiet --locked --package events --example contract -- check "$contract"
     cargo lambda build --release --locked "$flag" "${arguments[@]}" --lambda-dir "$artifacts"
+    for one in "${binaries[@]}"; do cp "$contract" "$artifacts/$one/contract.toml"; done
     check
 }
 
@@ -75,15 +79,17 @@ remember() { # function, version
 }
 
 upload() { # function, binary
-    python3 - "$artifacts/$2/bootstrap" "$work/package.zip" <<'PYTHON'
+    python3 - "$artifacts/$2" "$work/package.zip" <<'PYTHON'
+import pathlib
 import sys
 import zipfile
 
-program, package = sys.argv[1:]
-entry = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
-entry.external_attr = 0o755 << 16
-with open(program, "rb") as code, zipfile.ZipFile(package, "w") as archive:
-    archive.writestr(entry, code.read(), zipfile.ZIP_DEFLATED)
+folder, package = sys.argv[1:]
+with zipfile.ZipFile(package, "w") as archive:
+    for name, mode in (("bootstrap", 0o755), ("contract.toml", 0o644)):
+        entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+        entry.external_attr = mode << 16
+        archive.writestr(entry, (pathlib.Path(folder) / name).read_bytes(), zipfile.ZIP_DEFLATED)
 PYTHON
     put_code "$1"
 }

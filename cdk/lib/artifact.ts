@@ -1,5 +1,5 @@
 /** Checks of a built function before it is deployed, so that Lambda is not the first to find out. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Settings } from "./settings.ts";
@@ -19,10 +19,14 @@ export function artifactsFolder({ artifacts, architecture }: Pick<Settings, "art
   return artifacts === "" ? join("..", "target", "deploy", architecture) : artifacts;
 }
 
-/** The folder of one built function. Throws ArtifactError unless it can run on Lambda with this architecture. */
+/** The folder of one built function. Throws ArtifactError unless it can start on Lambda with this architecture. */
 export function checkedArtifact(settings: Pick<Settings, "artifacts" | "architecture">, functionName: string): string {
   const folder = join(artifactsFolder(settings), functionName);
   checkBootstrap(join(folder, "bootstrap"), settings.architecture);
+  const contract = join(folder, "contract.toml");
+  if (!existsSync(contract)) {
+    throw new ArtifactError(`${contract} is missing: make functions puts the contract there`);
+  }
   return folder;
 }
 

@@ -72,7 +72,7 @@ export class IngestFunction extends Construct {
       architecture: settings.architecture === "arm64" ? Architecture.ARM_64 : Architecture.X86_64,
       handler: "bootstrap",
       // cargo-lambda leaves an archive beside the program.
-      code: Code.fromAsset(checkedArtifact(settings, binary), { exclude: ["*", "!bootstrap"] }),
+      code: Code.fromAsset(checkedArtifact(settings, binary), { exclude: ["*", "!bootstrap", "!contract.toml"] }),
       memorySize: settings.memoryMb,
       timeout: Duration.seconds(settings.timeoutSeconds),
       ephemeralStorageSize: Size.mebibytes(512),

@@ -118,6 +118,7 @@ process.exit(versions[aliases.live].code.startsWith("broken") ? 1 : 0)'
     mkdirSync(join(this.folder, "artifacts/ingest-kinesis"), { recursive: true });
     const program = Buffer.concat([elfHeader(0xb7), Buffer.from(`code:${code};`)]);
     writeFileSync(join(this.folder, "artifacts/ingest-kinesis/bootstrap"), program);
+    writeFileSync(join(this.folder, "artifacts/ingest-kinesis/contract.toml"), "the contract");
   }
 
   deploy(code: string, more: Record<string, string> = {}) {

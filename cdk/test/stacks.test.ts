@@ -279,6 +279,7 @@ test("new code and new settings change the function, and never what `live` point
     const folder = mkdtempSync(join(tmpdir(), "tributary-code-"));
     mkdirSync(join(folder, "ingest-kinesis"));
     writeFileSync(join(folder, "ingest-kinesis", "bootstrap"), Buffer.concat([elfHeader(0xb7), Buffer.from(content)]));
+    writeFileSync(join(folder, "ingest-kinesis", "contract.toml"), "the contract");
     return folder;
   };
   const made = [
@@ -298,11 +299,11 @@ test("new code and new settings change the function, and never what `live` point
   assert.equal(new Set(code).size, 3, "each content has its own key");
 });
 
-test("what is uploaded are the program and the jobs, and nothing that lies beside them", () => {
+test("what is uploaded are the program, its contract and the jobs, and nothing that lies beside them", () => {
   const { directory } = make().app.synth();
   const assets = readdirSync(directory).filter((name) => /^asset\.[0-9a-f]{64}$/.test(name));
   const contents = assets.map((asset) => readdirSync(join(directory, asset)));
-  assert(contents.some((names) => names.join() === "bootstrap"));
+  assert(contents.some((names) => names.sort().join() === "bootstrap,contract.toml"));
   const [jobs = ""] = assets.filter((asset) => readdirSync(join(directory, asset)).join() === "tributary_emr");
   const modules = readdirSync(join(directory, jobs, "tributary_emr"));
   assert(modules.includes("report.py") && modules.includes("log4j2.properties"));

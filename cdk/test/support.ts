@@ -23,6 +23,7 @@ function placeholderArtifacts(): string {
   for (const binary of ["ingest-kinesis", "ingest-redpanda"]) {
     mkdirSync(join(folder, binary));
     writeFileSync(join(folder, binary, "bootstrap"), elfHeader(0xb7));
+    writeFileSync(join(folder, binary, "contract.toml"), "the contract");
     writeFileSync(join(folder, binary, "bootstrap.zip"), "left behind");
   }
   return folder;

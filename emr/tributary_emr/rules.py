@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import pyarrow as pa
-from pyspark.sql.types import DataType, DoubleType, IntegerType, LongType, StringType, StructType, TimestampType
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from tributary_emr import schema
 from tributary_emr.footers import Footer
@@ -24,6 +34,7 @@ _ARROW_TYPES: Mapping[type[DataType], Sequence[pa.DataType]] = {
     StringType: (pa.string(),),
     IntegerType: (pa.int32(),),
     LongType: (pa.int64(),),
+    BooleanType: (pa.bool_(),),
 }
 
 READABLE = "object is readable as Parquet"
@@ -201,20 +212,26 @@ def schema_differences(actual: pa.Schema, columns: StructType = schema.EVENTS) -
     types = list(type_differences(actual, columns))
     yield from types
     if not types:
-        for expected, field in zip(columns, actual):
+        for expected, field in zip(_those_of(actual, columns), actual):
             if field.nullable != expected.nullable:
                 yield f"{field.name} is {'optional' if field.nullable else 'required'}; expected the opposite"
 
 
 def type_differences(actual: pa.Schema, columns: StructType = schema.EVENTS) -> Iterator[str]:
     """The differences in name, order and type: Spark cannot read such a file as `columns`."""
-    expected_names = columns.fieldNames()
+    present = _those_of(actual, columns)
+    expected_names = [column.name for column in present]
     if actual.names != expected_names:
         yield f"columns {', '.join(actual.names)}; expected {', '.join(expected_names)}"
         return
-    for expected, field in zip(columns, actual):
+    for expected, field in zip(present, actual):
         if field.type not in _ARROW_TYPES[type(expected.dataType)]:
             yield f"{field.name} is {field.type}; expected {_ARROW_TYPES[type(expected.dataType)][0]}"
+
+
+def _those_of(actual: pa.Schema, columns: StructType) -> list[StructField]:
+    """`columns` without those typed ones that an object of an earlier contract does not have."""
+    return [c for c in columns if c.name in actual.names or c.name not in schema.TYPED_COLUMNS]
 
 
 _BOUNDS = (schema.FIRST_POSITION, schema.LAST_POSITION)

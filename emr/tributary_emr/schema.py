@@ -1,15 +1,21 @@
 """The lake's layout as its readers see it: the columns, the audit of an object, the name of an object.
 
-The writer's side is `functions/pipeline/src/encode.rs` and `layout.rs`; `validate` holds every object to this file.
+The writer's side is `functions/pipeline/src/encode.rs` and `layout.rs`; `validate` holds every object to this file. The
+typed columns are those of the contract that `contract.py` was generated from.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from pyspark.sql.types import (
+    BooleanType,
+    DataType,
     DoubleType,
     IntegerType,
     LongType,
@@ -18,6 +24,42 @@ from pyspark.sql.types import (
     StructType,
     TimestampType,
 )
+
+from tributary_emr import contract
+
+#: Spark's types of typed columns, by the contract's names.
+_TYPES: Mapping[str, type[DataType]] = {
+    "string": StringType,
+    "integer": LongType,
+    "double": DoubleType,
+    "boolean": BooleanType,
+    "timestamp": TimestampType,
+    "json": StringType,
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What readers need of the event contract."""
+
+    columns: Sequence[tuple[str, str, bool]] = contract.COLUMNS
+    """The typed columns, in stored order: name, type, whether it may be null."""
+    versions: Sequence[int] = contract.VERSIONS
+    """What `schema_version` may be."""
+    not_before_us: int = contract.NOT_BEFORE_US
+    """No event happened before this, in microseconds since the Unix epoch."""
+    max_ahead_hours: int = contract.MAX_AHEAD_HOURS
+    """How far `event_time` may lie ahead of `arrival_time`."""
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str]) -> Contract:
+        """The generated one, or that of TRIBUTARY_READ_CONTRACT: these fields as JSON, as the local stack sets it."""
+        text = environ.get("TRIBUTARY_READ_CONTRACT")
+        return cls(**json.loads(text)) if text else cls()
+
+
+#: The contract of this lake.
+CONTRACT = Contract.of_environment(os.environ)
 
 #: Columns of `events/`, in stored order. Times are UTC microseconds, `event_duration` is milliseconds, `position` is
 #: the broker's sequence number as decimal text without padding, `attributes` is the text of a JSON object.
@@ -34,6 +76,7 @@ EVENTS = StructType(
         StructField("shard", StringType(), nullable=False),
         StructField("position", StringType(), nullable=False),
         StructField("schema_version", IntegerType(), nullable=False),
+        *(StructField(name, _TYPES[type_name](), nullable=nullable) for name, type_name, nullable in CONTRACT.columns),
         StructField("event_id", StringType(), nullable=False),
     ]
 )
@@ -65,14 +108,17 @@ ROLLUPS = StructType(
 #: Name of what a rollup's footer says of late events: they arrived more than so many milliseconds after they happened.
 LATENESS = "tributary-lateness-ms"
 
-#: The version of the event contract that these readers know.
-SCHEMA_VERSION = 1
+#: Names of the typed columns. Objects of an earlier contract may lack some; rows of theirs have null there.
+TYPED_COLUMNS = tuple(name for name, _, _ in CONTRACT.columns)
+
+#: What `schema_version` may be.
+SCHEMA_VERSIONS = tuple(CONTRACT.versions)
 
 #: No event happened before this (the contract's lower bound of `event_time`).
-MIN_EVENT_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+MIN_EVENT_TIME = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=CONTRACT.not_before_us)
 
 #: How far `event_time` may lie ahead of `arrival_time`.
-MAX_EVENT_TIME_AHEAD = timedelta(hours=24)
+MAX_EVENT_TIME_AHEAD = timedelta(hours=CONTRACT.max_ahead_hours)
 
 #: The time grid over arrival time; no object crosses one of its lines.
 CELL = timedelta(minutes=15)
@@ -86,6 +132,8 @@ DUPLICATES = "tributary-duplicates"
 FILTERED = "tributary-filtered"
 REJECTED = "tributary-rejected"
 VERSION = "tributary-version"
+#: The contract's hash; objects of older functions have none.
+CONTRACT_HASH = "tributary-contract"
 
 AUDIT_NUMBERS = (FIRST_POSITION, LAST_POSITION, RECEIVED, WRITTEN, DUPLICATES, FILTERED, REJECTED)
 AUDIT = (*AUDIT_NUMBERS, VERSION)

@@ -33,7 +33,8 @@ from tributary_emr.tail import list_objects
 from tributary_emr.terminal import printable, use_any_encoding
 from tributary_emr.terminal import table as text_table
 
-_REQUIRED = [field.name for field in schema.EVENTS if not field.nullable]
+# Of typed columns Parquet itself says whether they are required, and an older object may lack them.
+_REQUIRED = [f.name for f in schema.EVENTS if not f.nullable and f.name not in schema.TYPED_COLUMNS]
 
 #: Doubled ids and breaches are named up to these numbers; a broken writer breaks everything it touches.
 _MOST_DOUBLED = 1000
@@ -219,7 +220,7 @@ def _off_contract() -> dict[str, Column]:
         "value": (F.col("value") >= infinite) | (F.col("value") <= -infinite),
         "event_time": (F.col("event_time") < F.lit(schema.MIN_EVENT_TIME))
         | (F.col("event_time") > F.col("arrival_time") + ahead),
-        "schema_version": F.col("schema_version") != schema.SCHEMA_VERSION,
+        "schema_version": ~F.col("schema_version").isin(*schema.SCHEMA_VERSIONS),
         "position": ~F.col("position").rlike("^[0-9]+$"),
         "event_id": F.col("event_id") == "",
         "device_id": F.col("device_id") == "",

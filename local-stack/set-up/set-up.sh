@@ -119,6 +119,10 @@ binaries() {
         cmp -s "$built/$name/bootstrap" "target/lambda/$name/bootstrap" ||
             mv -f "$built/$name/bootstrap" "target/lambda/$name/bootstrap"
     done
+    # As in the package on Lambda.
+    for name in ingest-kinesis ingest-redpanda; do
+        cmp -s functions/events/contract.toml "target/lambda/$name/contract.toml" || cp functions/events/contract.toml "target/lambda/$name/"
+    done
 }
 
 part() {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tributary_local import foreground
+from tributary_local import contract, foreground
 from tributary_local.failure import Failure
 from tributary_local.nightly_metrics import publish_job
 from tributary_local.settings import Settings
@@ -183,6 +183,12 @@ def spark(settings: Settings, job: str, *arguments: str) -> None:
     foreground.run(
         f"the Spark job '{job}'",
         [settings.python("lake"), "-m", f"tributary_emr.{job}", *arguments],
-        settings.child_environment(PYTHONPATH="emr"),
+        settings.child_environment(PYTHONPATH="emr", **_contract(settings)),
         settings.root,
     )
+
+
+def _contract(settings: Settings) -> dict[str, str]:
+    """What the jobs' environment says of a contract other than the one that they were made for."""
+    file = settings.environment.get(contract.VARIABLE)
+    return {"TRIBUTARY_READ_CONTRACT": contract.for_readers(Path(file))} if file else {}

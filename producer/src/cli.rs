@@ -26,6 +26,8 @@ Examples:
     producer --sink redpanda --brokers 127.0.0.1:9092 --topic tributary-events --ledger monday.jsonl
   A steady 2,000 events/s for five minutes, happening now, with metrics:
     producer --rate 2000 --duration 5m --metrics
+  Events of another contract, typed columns and broken rules of its own among them:
+    producer --contract my-contract.toml --sink stdout --events 10
   Only good, ordinary events:
     producer --duplicates 0 --malformed 0 --late 0 --outliers 0 --test-events 0
 
@@ -135,6 +137,15 @@ pub struct Cli {
     #[arg(long, value_name = "YYYY-MM-DD", help_heading = "What")]
     pub first_day: Option<Date>,
 
+    /// The contract that events keep to: a file like functions/events/contract.toml [default: Tributary's own]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TRIBUTARY_CONTRACT",
+        help_heading = "What"
+    )]
+    pub contract: Option<PathBuf>,
+
     /// Devices, of six types in turn
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "What")]
     pub devices: u32,
@@ -159,7 +170,7 @@ pub struct Cli {
     #[arg(long, value_name = "F", default_value_t = 0.005, value_parser = fraction, help_heading = "Shares (fractions of all records)")]
     pub outliers: f64,
 
-    /// Events marked as synthetic traffic (test: true)
+    /// Events that the contract drops on purpose (ours: test: true)
     #[arg(long, value_name = "F", default_value_t = 0.01, value_parser = fraction, help_heading = "Shares (fractions of all records)")]
     pub test_events: f64,
 }

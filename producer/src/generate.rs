@@ -7,13 +7,14 @@ mod devices;
 mod expected;
 mod history;
 mod malformed;
+mod shaped;
 mod shares;
 mod timeline;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use events::{Event, SCHEMA_VERSION};
+use events::{Contract, Event, SCHEMA_VERSION};
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,11 +25,13 @@ pub use devices::{DEVICE_TYPES, DeviceType};
 pub use expected::{Expected, Kind, Outcome};
 pub use history::MAX_DUPLICATE_DISTANCE;
 pub use malformed::{DEFECTS, Defect};
+pub use shaped::ShapeError;
 pub use shares::{Shares, SharesError};
 pub use timeline::{JITTER, Timeline, TimelineError};
 
 use devices::{Device, Fleet};
 use history::History;
+use shaped::Shape;
 
 /// How far a late event lies behind the clock, in microseconds: 10 minutes to 6 hours.
 const LATENESS_US: std::ops::Range<i64> = 600_000_000..21_600_000_000;
@@ -63,6 +66,8 @@ pub struct Generator {
     shares: Shares,
     history: History,
     defects: std::iter::Cycle<std::slice::Iter<'static, Defect>>,
+    /// How events look, if not as ours.
+    shape: Option<Shape>,
 }
 
 impl Generator {
@@ -74,7 +79,21 @@ impl Generator {
             shares: settings.shares,
             history: History::default(),
             defects: DEFECTS.iter().cycle(),
+            shape: None,
         }
+    }
+
+    /// A generator of events of a contract.
+    ///
+    /// # Errors
+    /// If the contract's ids cannot be UUIDs.
+    pub fn of(settings: &Settings, contract: &Contract) -> Result<Self, ShapeError> {
+        let ours = contract.hash() == Contract::ours().hash();
+        let shape = (!ours).then(|| Shape::new(contract.clone())).transpose()?;
+        Ok(Self {
+            shape,
+            ..Self::new(settings)
+        })
     }
 
     /// The next record, at the clock's time.
@@ -104,8 +123,12 @@ impl Generator {
             firmware: device.firmware,
             signal: device.rssi.map(|rssi| Signal { rssi }),
         };
-        let payload = serde_json::to_vec(&wire).expect("an event has a JSON form");
-        let outcome = if kind == Kind::Test {
+        let payload = match &self.shape {
+            None => serde_json::to_vec(&wire).expect("an event has a JSON form"),
+            Some(shape) => shape.payload(&event, kind, &mut self.rng),
+        };
+        let has_filter = self.shape.as_ref().is_none_or(Shape::has_filter);
+        let outcome = if kind == Kind::Test && has_filter {
             Outcome::Filtered
         } else {
             Outcome::Written
@@ -129,14 +152,21 @@ impl Generator {
         let id = event_id(clock, &mut self.rng);
         let text = id.to_string();
         let event = draw_event(Kind::Malformed, &text, device, value, clock, &mut self.rng);
-        let payload = defect.spoil(&event);
+        let (payload, reason) = match &mut self.shape {
+            None => (defect.spoil(&event), defect.reason),
+            Some(shape) => shape.malformed(&event, &mut self.rng),
+        };
+        let carries_id = match &self.shape {
+            None => malformed::carries_event_id(&payload, &text),
+            Some(shape) => shape.carries(&payload, &text),
+        };
         Record {
             partition_key: Arc::clone(&device.id),
             expected: Expected {
-                event_id: malformed::carries_event_id(&payload, &text).then_some(id),
+                event_id: carries_id.then_some(id),
                 kind: Kind::Malformed,
                 outcome: Outcome::Rejected,
-                reason: Some(defect.reason),
+                reason: Some(reason),
             },
             payload: payload.into(),
         }

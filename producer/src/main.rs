@@ -1,6 +1,7 @@
 //! `producer`: see `producer --help`.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use events::{Contract, ContractError};
 use indicatif::HumanCount;
 use jiff::Timestamp;
 use producer::cli::{Cli, SinkName};
@@ -68,11 +70,15 @@ async fn produce(cli: &Cli, timeline: Timeline) -> Result<bool> {
     let publishing = publisher.map(|publisher| tokio::spawn(publisher.run(ended)));
 
     let seed = cli.seed.unwrap_or_else(|| rand::random::<u32>().into());
-    let generator = Generator::new(&Settings {
+    let settings = Settings {
         seed,
         devices: cli.devices,
         shares: cli.shares(),
-    });
+    };
+    let generator = match &cli.contract {
+        None => Generator::new(&settings),
+        Some(file) => Generator::of(&settings, &contract(file)?)?,
+    };
     let plan = Plan {
         limit,
         timeline,
@@ -91,6 +97,12 @@ async fn produce(cli: &Cli, timeline: Timeline) -> Result<bool> {
     let elapsed = result?;
     report(cli, seed, &totals, elapsed);
     Ok(totals.acknowledged() == totals.generated())
+}
+
+fn contract(file: &Path) -> Result<Contract> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|error| ContractError::unreadable(&name, &error))?;
+    Ok(Contract::of_file(&name, &bytes)?)
 }
 
 async fn connect(cli: &Cli, totals: &Arc<Totals>) -> Result<(Sink, Option<Publisher>)> {

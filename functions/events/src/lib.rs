@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod contract;
 pub mod metrics;
 mod reason;
 
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 
+pub use crate::contract::{Contract, ContractError};
 pub use crate::reason::Reason;
 
 /// The schema version that this crate describes. Records with a higher one are rejected.
@@ -25,35 +27,28 @@ pub const MIN_EVENT_TIME_US: i64 = 946_684_800_000_000;
 /// How far `event_time` may lie ahead of the broker's arrival time, in microseconds: 24 hours.
 pub const MAX_EVENT_TIME_AHEAD_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// One event, as it travels: a JSON object in UTF-8.
+/// One event of our own contract ([`contract::OURS`]), as it travels: a JSON object in UTF-8.
 ///
 /// Fields that are not listed here are allowed. The pipeline keeps them, unparsed, in the column `attributes`;
 /// this type skips them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event<'a> {
     /// Version of this contract: 1. A higher one is rejected.
     #[serde(deserialize_with = "integer")]
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1)))]
     pub schema_version: u32,
     /// Unique per event, 1 to 128 bytes of UTF-8 (a schema counts characters); the key by which duplicates are dropped. Ours is a UUID version 7 (RFC 9562).
     #[serde(borrow)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 128)))]
     pub event_id: Cow<'a, str>,
     /// The device that measured, 1 to 128 bytes of UTF-8; the stream's partition key.
     #[serde(borrow)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 128)))]
     pub device_id: Cow<'a, str>,
     /// The kind of device, 1 to 64 bytes of UTF-8; the report groups by it.
     #[serde(borrow)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
     pub device_type: Cow<'a, str>,
     /// When it happened: RFC 3339 with any offset, to the microsecond; not before 2000-01-01, not over 24 h ahead of arrival.
     #[serde(borrow)]
-    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub event_time: Cow<'a, str>,
     /// How long it took, in milliseconds; finite, not negative.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub event_duration: f64,
     /// The reading, if there is one; finite.
     #[serde(default)]

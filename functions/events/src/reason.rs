@@ -27,11 +27,12 @@ pub enum Reason {
     InvalidEventTime,
     EventTimeOutOfRange,
     OutOfRange,
+    NotAllowed,
 }
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ArrivalOutOfRange,
         Self::CorruptAggregate,
         Self::CorruptCompression,
@@ -50,6 +51,7 @@ impl Reason {
         Self::InvalidEventTime,
         Self::EventTimeOutOfRange,
         Self::OutOfRange,
+        Self::NotAllowed,
     ];
 
     /// The name in quarantine lines and in the metric dimension `Reason`.
@@ -73,6 +75,7 @@ impl Reason {
             Self::InvalidEventTime => "invalid_event_time",
             Self::EventTimeOutOfRange => "event_time_out_of_range",
             Self::OutOfRange => "out_of_range",
+            Self::NotAllowed => "not_allowed",
         }
     }
 
@@ -98,17 +101,20 @@ impl Reason {
             Self::NotAnObject => "the payload is one JSON object",
             Self::DuplicateField => "a field of the contract occurs once",
             Self::MissingField => "a field that the contract requires is there",
-            Self::UnsupportedSchemaVersion => "`schema_version` is 1",
+            Self::UnsupportedSchemaVersion => "the version is one that the contract accepts",
             Self::WrongType => "a field has the type of the contract",
-            Self::EmptyField => "`event_id`, `device_id` and `device_type` have at least one byte",
-            Self::OversizedField => {
-                "`event_id`, `device_id` and `device_type` have no more bytes than the contract says"
-            }
-            Self::InvalidEventTime => "`event_time` is RFC 3339 with an offset",
+            Self::EmptyField => "text is not empty where the contract says so",
+            Self::OversizedField => "text has no more bytes than the contract says",
+            Self::InvalidEventTime => "the event's time is RFC 3339 with an offset",
             Self::EventTimeOutOfRange => {
-                "`event_time` is not before 2000-01-01, and not over 24 h ahead of arrival"
+                "the event's time is not before the contract's first, and not further ahead of arrival than it allows"
             }
-            Self::OutOfRange => "numbers fit in a double (not 1e999); durations are not negative",
+            Self::OutOfRange => {
+                "numbers fit in a double (not 1e999), integers in 64 bits, and both in the contract's range; durations are not negative"
+            }
+            Self::NotAllowed => {
+                "a field with a list of values has one of them, and text is not shorter than the contract says"
+            }
         }
     }
 }

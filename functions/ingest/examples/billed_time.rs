@@ -14,6 +14,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::response::IntoResponse;
+use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment::Environment;
 use ingest::handler::{Handler, Settings};
@@ -50,7 +51,8 @@ async fn main() -> anyhow::Result<()> {
         horizon_ms: 15 * 60_000,
         memory_mb: 1024,
     };
-    let handler = Handler::new(S3::new(&config, "lake".to_owned()), Roots, settings, 7);
+    let lake = S3::new(&config, "lake".to_owned());
+    let handler = Handler::new(lake, Roots, Contract::ours().clone(), settings, 7);
     let metrics = aws_sdk_cloudwatch::Client::new(&config);
     let form = PartialResponses::SequenceNumber;
     let mut environment = Environment::new(handler, Broker::Kinesis, form, Some(metrics));

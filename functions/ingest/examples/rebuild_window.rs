@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 
+use events::Contract;
 use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::S3;
 use ingest::lineage::Roots;
@@ -61,7 +62,7 @@ fn environment(lake: S3) -> Handler<S3, Roots> {
         horizon_ms: 15 * 60_000,
         memory_mb: 1024,
     };
-    Handler::new(lake, Roots, settings, 7)
+    Handler::new(lake, Roots, Contract::ours().clone(), settings, 7)
 }
 
 async fn deliver(

@@ -26,6 +26,9 @@ pub struct Config {
     pub metrics: bool,
     /// `TRIBUTARY_PARTIAL_RESPONSES`: how the function answers when records failed. `off` unless set.
     pub partial_responses: PartialResponses,
+    /// `TRIBUTARY_CONTRACT`: the file of the contract. `contract.toml` in the function's package
+    /// (`LAMBDA_TASK_ROOT`, Lambda's own) unless set.
+    pub contract: String,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`: Lambda's own, in megabytes (2^20 bytes).
     pub memory_mb: u64,
 }
@@ -115,6 +118,14 @@ impl Config {
             keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
             metrics: flag("TRIBUTARY_METRICS", true)?,
             partial_responses: partial_responses(broker, variable("TRIBUTARY_PARTIAL_RESPONSES"))?,
+            contract: match variable("TRIBUTARY_CONTRACT") {
+                Some(file) => file,
+                None => {
+                    let name = "LAMBDA_TASK_ROOT";
+                    let root = required(name, "Lambda sets it, and local-stack's event source")?;
+                    format!("{root}/{}", events::contract::FILE)
+                }
+            },
             memory_mb: {
                 let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
                 let value = required(name, "Lambda sets it, and local-stack's event source")?;
@@ -186,11 +197,12 @@ mod tests {
 
     const LAMBDA: (&str, &str) = ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
     const MEMORY: (&str, &str) = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512");
+    const ROOT: (&str, &str) = ("LAMBDA_TASK_ROOT", "/var/task");
 
     #[test]
     fn only_the_bucket_has_to_be_given() {
         assert_eq!(
-            config(&[LAMBDA, MEMORY, ("TRIBUTARY_BUCKET", "lake")]),
+            config(&[LAMBDA, MEMORY, ROOT, ("TRIBUTARY_BUCKET", "lake")]),
             Ok(Config {
                 bucket: "lake".into(),
                 horizon_ms: 900_000,
@@ -198,8 +210,28 @@ mod tests {
                 keep_test_events: false,
                 metrics: true,
                 partial_responses: PartialResponses::Off,
+                contract: "/var/task/contract.toml".into(),
                 memory_mb: 512,
             })
+        );
+    }
+
+    #[test]
+    fn the_contract_is_in_the_package_unless_another_is_named() {
+        let bucket = ("TRIBUTARY_BUCKET", "lake");
+        let named = config(&[
+            LAMBDA,
+            MEMORY,
+            bucket,
+            ("TRIBUTARY_CONTRACT", "c/clicks.toml"),
+        ]);
+        assert_eq!(
+            named.map(|config| config.contract),
+            Ok("c/clicks.toml".into())
+        );
+        assert_eq!(
+            config(&[LAMBDA, MEMORY, bucket]).unwrap_err(),
+            "LAMBDA_TASK_ROOT is not set: Lambda sets it, and local-stack's event source"
         );
     }
 
@@ -219,7 +251,14 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_its_rule() {
         let with = |name, value| {
-            config(&[(name, value), LAMBDA, MEMORY, ("TRIBUTARY_BUCKET", "lake")]).unwrap_err()
+            config(&[
+                (name, value),
+                LAMBDA,
+                MEMORY,
+                ROOT,
+                ("TRIBUTARY_BUCKET", "lake"),
+            ])
+            .unwrap_err()
         };
         assert_eq!(
             with("TRIBUTARY_HORIZON_MINUTES", "1441"),
@@ -247,6 +286,7 @@ mod tests {
             let variables = [
                 LAMBDA,
                 MEMORY,
+                ROOT,
                 ("TRIBUTARY_BUCKET", "lake"),
                 ("TRIBUTARY_PARTIAL_RESPONSES", value),
             ];

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use events::Contract;
 use futures::FutureExt;
 use futures::future::{Either, join, select};
 use parquet::errors::ParquetError;
@@ -58,6 +59,7 @@ pub struct Outcome {
 pub(crate) struct Shared<L, G> {
     pub(crate) lake: L,
     pub(crate) lineage: G,
+    pub(crate) contract: Contract,
     pub(crate) settings: Settings,
     pub(crate) hasher: IdHasher,
     pub(crate) hash_seed: u64,
@@ -228,9 +230,12 @@ impl<'h, L: Lake + Sync, G: Lineage + Sync> Delivery<'h, L, G> {
     async fn prepare(&self) -> (Vec<Cell<'h>>, Option<Result<Prepared, BatchError>>) {
         on_its_way().await;
         let Shared {
-            settings, hasher, ..
+            contract,
+            settings,
+            hasher,
+            ..
         } = self.shared;
-        let cells = pipeline::cells(self.batch, settings.filter, *hasher);
+        let cells = pipeline::cells(self.batch, contract, settings.filter, *hasher);
         let first = match cells.first() {
             Some(cell) => Some(self.prepare_cell(cell).await),
             None => None,

@@ -1,5 +1,6 @@
 //! An event → its batches → their outcomes. Each batch is a [delivery](crate::delivery).
 
+use events::Contract;
 use futures::{FutureExt, StreamExt};
 use pipeline::decode::Batch;
 use pipeline::dedupe::IdHasher;
@@ -24,13 +25,20 @@ pub struct Handler<L, G> {
 
 impl<L: Lake + Sync, G: Lineage + Sync> Handler<L, G> {
     /// `hash_seed` should be random: it keeps producers from choosing ids and devices that collide.
-    pub fn new(lake: L, lineage: G, settings: Settings, hash_seed: u64) -> Self {
+    pub fn new(
+        lake: L,
+        lineage: G,
+        contract: Contract,
+        settings: Settings,
+        hash_seed: u64,
+    ) -> Self {
         let hasher = IdHasher::new(hash_seed);
         let budget = Budget::of_function(settings.memory_mb);
         Self {
             shared: Shared {
                 lake,
                 lineage,
+                contract,
                 settings,
                 hasher,
                 hash_seed,

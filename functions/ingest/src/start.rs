@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use events::{Contract, ContractError};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
@@ -33,19 +34,22 @@ pub fn logging() {
 /// Serves a broker's batches until Lambda ends the environment.
 ///
 /// # Errors
-/// If the configuration is incomplete, or the Runtime API cannot be reached.
+/// If the configuration is incomplete, the contract is not one, or the Runtime API cannot be reached.
 pub async fn serve(broker: Broker) -> Result<(), lambda_runtime::Error> {
     let config = Config::from_environment(broker)?;
+    let contract = contract(&config.contract)?;
+    tracing::info!(file = config.contract, hash = contract.hash(), "contract");
     let aws = aws::configuration_of_function().await;
     match broker {
-        Broker::Kinesis => run(broker, &config, &aws, Kinesis::new(&aws)).await,
-        Broker::Kafka => run(broker, &config, &aws, Roots).await,
+        Broker::Kinesis => run(broker, &config, contract, &aws, Kinesis::new(&aws)).await,
+        Broker::Kafka => run(broker, &config, contract, &aws, Roots).await,
     }
 }
 
 async fn run<G: Lineage + Sync>(
     broker: Broker,
     config: &Config,
+    contract: Contract,
     aws: &SdkConfig,
     lineage: G,
 ) -> Result<(), lambda_runtime::Error> {
@@ -62,7 +66,7 @@ async fn run<G: Lineage + Sync>(
     };
     let hash_seed = std::hash::RandomState::new().build_hasher().finish();
     let lake = S3::new(aws, config.bucket.clone());
-    let handler = Handler::new(lake, lineage, settings, hash_seed);
+    let handler = Handler::new(lake, lineage, contract, settings, hash_seed);
     let environment = Environment::new(handler, broker, config.partial_responses, cloudwatch);
     // Lambda sends an environment one event at a time; the lock is never waited for.
     let environment = &tokio::sync::Mutex::new(environment);
@@ -75,6 +79,12 @@ async fn run<G: Lineage + Sync>(
         },
     ))
     .await
+}
+
+/// The contract of a file.
+fn contract(file: &str) -> Result<Contract, ContractError> {
+    let bytes = std::fs::read(file).map_err(|error| ContractError::unreadable(file, &error))?;
+    Contract::of_file(file, &bytes)
 }
 
 fn deadline(context: &Context, started: Instant, now: SystemTime) -> Instant {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_cloudwatch::types::MetricDatum;
 use bytes::Bytes;
 use common::{Family, NOON, SETTINGS, deliver, deliver_by, event, garbage, record};
+use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment::Environment;
 use ingest::error::{BatchError, LakeError};
@@ -110,7 +111,13 @@ fn environment<L: Lake + Sync>(
     partial_responses: PartialResponses,
     cloudwatch: CloudWatch,
 ) -> Environment<L, Family, CloudWatch> {
-    let handler = Handler::new(lake, Family(Ok(Relatives::default())), SETTINGS, 7);
+    let handler = Handler::new(
+        lake,
+        Family(Ok(Relatives::default())),
+        Contract::ours().clone(),
+        SETTINGS,
+        7,
+    );
     Environment::new(
         handler,
         Broker::Kinesis,
@@ -220,7 +227,8 @@ async fn a_rollup_that_fails_after_the_counts_were_published_is_published_as_a_f
         ..Slow::default()
     };
     let sent = Sent::default();
-    let handler = Handler::new(&lake, Family(Ok(Relatives::default())), SETTINGS, 7);
+    let relatives = Family(Ok(Relatives::default()));
+    let handler = Handler::new(&lake, relatives, Contract::ours().clone(), SETTINGS, 7);
     let form = PartialResponses::SequenceNumber;
     let mut environment = Environment::new(handler, Broker::Kinesis, form, Some(&sent));
     let deadline = Instant::now() + Duration::from_mins(1);

@@ -7,6 +7,7 @@ use common::{
     Family, MINUTE, NOON, SECOND, SETTINGS, committed, committed_ids, deliver, environment,
     garbage, record,
 };
+use events::Contract;
 use ingest::handler::Handler;
 use ingest::lake::{Lake, Memory};
 use ingest::lineage::Relatives;
@@ -141,13 +142,25 @@ fn child(lake: &Faulty) -> Handler<&Faulty, Family> {
         ancestors: vec!["shardId-parent".to_owned()],
         ..Relatives::default()
     };
-    Handler::new(lake, Family(Ok(relatives)), SETTINGS, 7)
+    Handler::new(
+        lake,
+        Family(Ok(relatives)),
+        Contract::ours().clone(),
+        SETTINGS,
+        7,
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_parents_are_not_known_commits_nothing() {
     let memory = Memory::default();
-    let mut handler = Handler::new(memory.clone(), Family(Err("throttled")), SETTINGS, 7);
+    let mut handler = Handler::new(
+        memory.clone(),
+        Family(Err("throttled")),
+        Contract::ours().clone(),
+        SETTINGS,
+        7,
+    );
     let outcome = deliver(&mut handler, &[record(1, NOON, "a")]).await;
     assert_eq!(outcome.failed_from.as_deref(), Some("1"));
     let error = outcome.error.expect("an error").to_string();

@@ -10,6 +10,7 @@ use common::{
     Family, NOON, SETTINGS, committed_ids, deliver, deliver_by, deliver_kafka, environment,
     garbage, record,
 };
+use events::Contract;
 use ingest::error::{BatchError, LakeError};
 use ingest::handler::{Handler, Settings};
 use ingest::lake::{Lake, Listed, Memory};
@@ -120,7 +121,13 @@ async fn a_window_that_the_memory_does_not_hold_is_one_clear_error_and_nothing_i
         memory_mb: 0,
         ..SETTINGS
     };
-    let mut handler = Handler::new(memory.clone(), Family(Ok(Relatives::default())), small, 7);
+    let mut handler = Handler::new(
+        memory.clone(),
+        Family(Ok(Relatives::default())),
+        Contract::ours().clone(),
+        small,
+        7,
+    );
     let before = memory.objects();
     for _ in 0..2 {
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -143,7 +150,13 @@ async fn windows_of_other_shards_make_room_when_memory_is_short() {
         memory_mb: 1,
         ..SETTINGS
     };
-    let mut handler = Handler::new(memory.clone(), Family(Ok(Relatives::default())), one, 7);
+    let mut handler = Handler::new(
+        memory.clone(),
+        Family(Ok(Relatives::default())),
+        Contract::ours().clone(),
+        one,
+        7,
+    );
     // Each of the partitions fills over half of the half megabyte: 5,000 ids are 200 kB.
     for partition in 0..6 {
         let records: Vec<_> = (0..7000).map(|n| record(n, NOON, &n.to_string())).collect();

@@ -115,6 +115,7 @@ FUNCTION_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "TRIBUTARY_BUCKET": "bench",
+    "TRIBUTARY_CONTRACT": "functions/events/contract.toml",
 }
 
 

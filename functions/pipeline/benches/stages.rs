@@ -8,6 +8,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
@@ -48,7 +49,7 @@ fn parse_records(bencher: Bencher) {
             .records()
             .filter(|record| {
                 let payload = record.payload.unwrap_or_default();
-                parse::parse(payload, record.arrival_ms).is_ok()
+                parse::parse(payload, record.arrival_ms, Contract::ours()).is_ok()
             })
             .count()
     });
@@ -60,14 +61,14 @@ fn parse_and_filter_into_cells(bencher: Bencher) {
     let batch = decode::kinesis(&event).unwrap();
     bencher
         .counter(ItemsCount::new(batch.len()))
-        .bench(|| cells(&batch, Filter::default(), HASHER));
+        .bench(|| cells(&batch, Contract::ours(), Filter::default(), HASHER));
 }
 
 #[divan::bench]
 fn dedupe(bencher: Bencher) {
     let event = event();
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let window = SeenIds::default();
     bencher.counter(ItemsCount::new(batch.len())).bench(|| {
         cells
@@ -81,7 +82,7 @@ fn dedupe(bencher: Bencher) {
 fn encode_parquet(bencher: Bencher) {
     let event = event();
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let plans: Vec<_> = cells
         .iter()
         .map(|cell| cell.plan(&SeenIds::default()))
@@ -100,7 +101,7 @@ fn encode_parquet(bencher: Bencher) {
 fn rollup(bencher: Bencher) {
     let event = event();
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let plans: Vec<_> = cells
         .iter()
         .map(|cell| cell.plan(&SeenIds::default()))
@@ -121,7 +122,7 @@ fn whole(bencher: Bencher) {
     bencher.counter(ItemsCount::new(records)).bench(|| {
         let batch = decode::kinesis(&event).unwrap();
         let window = SeenIds::default();
-        cells(&batch, Filter::default(), HASHER)
+        cells(&batch, Contract::ours(), Filter::default(), HASHER)
             .iter()
             .map(|cell| {
                 let plan = cell.plan(&window);

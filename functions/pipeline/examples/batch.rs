@@ -10,6 +10,7 @@
 use std::error::Error;
 use std::time::Instant;
 
+use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut aggregates, mut bytes) = (0, 0);
         for cell in cells(
             &batch,
+            Contract::ours(),
             Filter {
                 keep_test_events: true,
             },

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use events::Event;
+use events::contract::ColumnType;
+use events::{Contract, Event};
 use md5::{Digest, Md5};
 use pipeline::decode::Batch;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
+use pipeline::parse::Value;
 use pipeline::rollup::{self, Lateness};
 use pipeline::{cells, decode, parse, recover};
 use serde::de::IgnoredAny;
@@ -44,7 +46,7 @@ pub(crate) fn kafka_envelope(event: &[u8]) {
 fn adds_up(batch: &Batch) {
     let mut window = SeenIds::default();
     let mut received = 0;
-    for cell in cells(batch, Filter::default(), HASHER) {
+    for cell in cells(batch, Contract::ours(), Filter::default(), HASHER) {
         received += cell.records().len();
         let plan = cell.plan(&window);
         let duplicates = cell.accepted() - plan.len();
@@ -66,9 +68,46 @@ fn adds_up(batch: &Batch) {
     assert_eq!(received, batch.len());
 }
 
-/// A payload: what is accepted is the event that the contract's own type reads.
-pub(crate) fn record(payload: &[u8]) {
-    let Ok(row) = parse::parse(payload, ARRIVAL_MS) else {
+/// A payload; or a contract's file, a byte 0, and a payload for it.
+pub(crate) fn record(input: &[u8]) {
+    match input.iter().position(|byte| *byte == 0) {
+        Some(end) => record_of(&input[..end], &input[end + 1..]),
+        None => record_of_ours(input),
+    }
+}
+
+/// What is accepted has what the contract requires, and no more.
+fn record_of(file: &[u8], payload: &[u8]) {
+    let Ok(contract) = Contract::of_file("contract.toml", file) else {
+        return;
+    };
+    let Ok(row) = parse::parse(payload, ARRIVAL_MS, &contract) else {
+        return;
+    };
+    assert!(!row.event_id.is_empty());
+    assert!(row.event_duration >= 0.0 && row.event_duration.is_finite());
+    assert_eq!(row.columns.len(), contract.columns().len());
+    for (value, column) in row.columns.iter().zip(contract.columns()) {
+        let is_of_type = match (column.column_type, value) {
+            (_, Value::Null) => column.nullable,
+            (ColumnType::String, Value::Text(_))
+            | (ColumnType::Integer, Value::Integer(_))
+            | (ColumnType::Boolean, Value::Boolean(_))
+            | (ColumnType::Timestamp, Value::Time(_)) => true,
+            (ColumnType::Double, Value::Double(number)) => number.is_finite(),
+            (ColumnType::Json, Value::Text(json)) => {
+                serde_json::from_str::<IgnoredAny>(json).is_ok()
+            }
+            _ => false,
+        };
+        assert!(is_of_type, "{}: {value:?}", column.name);
+    }
+    is_json(row.attributes.as_deref());
+}
+
+/// What is accepted is the event that the contract's own type reads.
+fn record_of_ours(payload: &[u8]) {
+    let Ok(row) = parse::parse(payload, ARRIVAL_MS, Contract::ours()) else {
         return;
     };
     let event: Event = serde_json::from_slice(payload).expect("accepted, so of the contract");
@@ -79,10 +118,14 @@ pub(crate) fn record(payload: &[u8]) {
     let bits = |number: f64| (number + 0.0).to_bits();
     assert_eq!(row.event_duration.to_bits(), bits(event.event_duration));
     assert_eq!(row.value.map(f64::to_bits), event.value.map(bits));
-    assert_eq!(row.test, event.test);
-    if let Some(attributes) = row.attributes {
+    assert_eq!(row.filtered, event.test);
+    is_json(row.attributes.as_deref());
+}
+
+fn is_json(attributes: Option<&str>) {
+    if let Some(attributes) = attributes {
         // Not into values: a number may be larger than a double, and a surrogate may stand alone.
-        serde_json::from_str::<IgnoredAny>(&attributes).expect("attributes are JSON");
+        serde_json::from_str::<IgnoredAny>(attributes).expect("attributes are JSON");
         assert!(attributes.starts_with('{'));
     }
 }

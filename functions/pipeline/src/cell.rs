@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
+use events::Contract;
 use foldhash::fast::FixedState;
 use parquet::errors::ParquetError;
 
@@ -12,7 +13,7 @@ use crate::dedupe::{IdHash, IdHasher, SeenIds};
 use crate::encode::{self, Audit};
 use crate::filter::Filter;
 use crate::layout::{self, ObjectName};
-use crate::parse::{self, Rejected, Row};
+use crate::parse::{Parser, Rejected, Row};
 use crate::quarantine;
 use crate::rollup::{self, Lateness, Rollup};
 
@@ -20,6 +21,7 @@ use crate::rollup::{self, Lateness, Rollup};
 #[derive(Debug)]
 pub struct Cell<'b> {
     batch: &'b Batch<'b>,
+    contract: &'b Contract,
     start_ms: i64,
     /// Indices into the batch, ascending.
     records: Vec<usize>,
@@ -69,7 +71,13 @@ pub struct Object {
 ///
 /// This is the part of the flow that no window and no retry changes; [`Cell::plan`] and [`Cell::encode`] follow, and
 /// again after a conflict.
-pub fn cells<'b>(batch: &'b Batch<'b>, filter: Filter, hasher: IdHasher) -> Vec<Cell<'b>> {
+pub fn cells<'b>(
+    batch: &'b Batch<'b>,
+    contract: &'b Contract,
+    filter: Filter,
+    hasher: IdHasher,
+) -> Vec<Cell<'b>> {
+    let mut parser = Parser::new(contract);
     let mut cells: Vec<Cell> = Vec::new();
     let mut places: BTreeMap<i64, usize> = BTreeMap::new();
     let mut first_cells: HashMap<IdHash, i64, FixedState> =
@@ -80,12 +88,12 @@ pub fn cells<'b>(batch: &'b Batch<'b>, filter: Filter, hasher: IdHasher) -> Vec<
         if place == cells.len() {
             // Nearly every batch has one cell; many cells must not reserve for all of the batch each.
             let rows = if cells.is_empty() { batch.len() } else { 0 };
-            cells.push(Cell::new(batch, start_ms, rows));
+            cells.push(Cell::new(batch, contract, start_ms, rows));
         }
         let cell = &mut cells[place];
         cell.records.push(index);
         let parsed = match record.payload {
-            Ok(payload) => parse::parse(payload, record.arrival_ms),
+            Ok(payload) => parser.parse(payload, record.arrival_ms),
             Err(rejected) => Err(rejected.clone()),
         };
         match parsed {
@@ -127,9 +135,10 @@ pub fn not_done(cells: &[Cell], committed: &BTreeSet<i64>) -> Vec<usize> {
 }
 
 impl<'b> Cell<'b> {
-    fn new(batch: &'b Batch<'b>, start_ms: i64, rows: usize) -> Self {
+    fn new(batch: &'b Batch<'b>, contract: &'b Contract, start_ms: i64, rows: usize) -> Self {
         Self {
             batch,
+            contract,
             start_ms,
             records: Vec::with_capacity(rows),
             rows: Vec::with_capacity(rows),
@@ -222,7 +231,7 @@ impl<'b> Cell<'b> {
             .rows
             .iter()
             .map(|&row| (self.rows[row].record, &self.rows[row].row));
-        let body = encode::events(self.batch, rows, &audit)?;
+        let body = encode::events(self.batch, self.contract, rows, &audit)?;
         Ok(Some(Object { body, audit }))
     }
 
@@ -279,6 +288,7 @@ impl<'b> Cell<'b> {
             duplicates: (self.accepted() - plan.rows.len()) as u64,
             filtered: self.filtered,
             rejected: self.rejected.len() as u64,
+            contract: self.contract.hash().to_owned(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Rows → Parquet bytes, and the audit that every object carries.
 
-use std::sync::{Arc, LazyLock};
+mod typed;
+
+use std::sync::Arc;
 
 use arrow::array::builder::{
     Float64Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
@@ -8,6 +10,7 @@ use arrow::array::builder::{
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
+use events::Contract;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -19,14 +22,15 @@ use parquet::schema::types::ColumnPath;
 
 use crate::decode::Batch;
 use crate::parse::Row;
+use typed::TypedColumn;
 
 /// Name of the last column. It lies next to the footer, so that one suffix-range GET recovers the ids of an object.
 pub const EVENT_ID: &str = "event_id";
 
-/// Columns of `events`, in order.
-pub static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+/// Columns of `events`, in order: every lake's, with the contract's typed ones before the id.
+pub fn events_schema(contract: &Contract) -> SchemaRef {
     let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
+    let mut fields = vec![
         Field::new("event_time", utc(), false),
         Field::new("device_type", DataType::Utf8, false),
         Field::new("device_id", DataType::Utf8, false),
@@ -37,9 +41,11 @@ pub static EVENTS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("shard", DataType::Utf8, false),
         Field::new("position", DataType::Utf8, false),
         Field::new("schema_version", DataType::Int32, false),
-        Field::new(EVENT_ID, DataType::Utf8, false),
-    ]))
-});
+    ];
+    fields.extend(contract.columns().iter().map(typed::field));
+    fields.push(Field::new(EVENT_ID, DataType::Utf8, false));
+    Arc::new(Schema::new(fields))
+}
 
 /// The counts of one object's records: `received = written + duplicates + filtered + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub struct Audit {
     pub filtered: u64,
     /// Records put into quarantine.
     pub rejected: u64,
+    /// The hash of the contract that the records were held to.
+    pub contract: String,
 }
 
 impl Audit {
@@ -71,6 +79,7 @@ impl Audit {
             ("tributary-duplicates", self.duplicates.to_string()),
             ("tributary-filtered", self.filtered.to_string()),
             ("tributary-rejected", self.rejected.to_string()),
+            ("tributary-contract", self.contract.clone()),
             ("tributary-version", env!("CARGO_PKG_VERSION").to_owned()),
         ]
     }
@@ -78,12 +87,13 @@ impl Audit {
 
 /// Encodes rows of one shard as one Parquet file with one row group.
 ///
-/// `rows` are pairs of a row and the index of its record in `batch`.
+/// `rows` are pairs of a row, which the contract's parser made, and the index of its record in `batch`.
 ///
 /// # Errors
 /// None that input can cause; the writer's signature has one.
 pub fn events<'r>(
     batch: &Batch,
+    contract: &Contract,
     rows: impl ExactSizeIterator<Item = (usize, &'r Row<'r>)>,
     audit: &Audit,
 ) -> Result<Bytes, ParquetError> {
@@ -92,7 +102,8 @@ pub fn events<'r>(
         .into_iter()
         .map(|(name, value)| KeyValue::new(name.to_owned(), value))
         .collect();
-    file(&columns(batch, rows)?, events_properties(), metadata)
+    let properties = typed::properties(contract, events_properties());
+    file(&columns(batch, contract, rows)?, properties, metadata)
 }
 
 /// One Parquet file with one row group.
@@ -111,6 +122,7 @@ pub(crate) fn file(
 
 fn columns<'r>(
     batch: &Batch,
+    contract: &Contract,
     rows: impl ExactSizeIterator<Item = (usize, &'r Row<'r>)>,
 ) -> Result<RecordBatch, ParquetError> {
     let n = rows.len();
@@ -126,6 +138,8 @@ fn columns<'r>(
     let mut shard = texts(batch.shard.len());
     let mut position = texts(batch.position_digits);
     let mut schema_version = Int32Builder::with_capacity(n);
+    let typed = contract.columns().iter();
+    let mut typed: Vec<_> = typed.map(|column| TypedColumn::new(column, n)).collect();
     let mut event_id = texts(36);
     for (index, row) in rows {
         let record = batch.record(index);
@@ -139,9 +153,12 @@ fn columns<'r>(
         shard.append_value(&batch.shard);
         position.append_value(record.position);
         schema_version.append_value(row.schema_version.cast_signed());
+        for (column, value) in typed.iter_mut().zip(&row.columns) {
+            column.append(value);
+        }
         event_id.append_value(&row.event_id);
     }
-    let columns: Vec<ArrayRef> = vec![
+    let mut columns: Vec<ArrayRef> = vec![
         Arc::new(event_time.finish()),
         Arc::new(device_type.finish()),
         Arc::new(device_id.finish()),
@@ -152,9 +169,10 @@ fn columns<'r>(
         Arc::new(shard.finish()),
         Arc::new(position.finish()),
         Arc::new(schema_version.finish()),
-        Arc::new(event_id.finish()),
     ];
-    Ok(RecordBatch::try_new(EVENTS_SCHEMA.clone(), columns)?)
+    columns.extend(typed.into_iter().map(TypedColumn::finish));
+    columns.push(Arc::new(event_id.finish()));
+    Ok(RecordBatch::try_new(events_schema(contract), columns)?)
 }
 
 fn properties() -> WriterPropertiesBuilder {

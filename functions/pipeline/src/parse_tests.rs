@@ -33,11 +33,12 @@ fn event_with(field: &str, json: Option<&str>) -> String {
 }
 
 fn accepted(text: &str) -> Row<'_> {
-    parse(text.as_bytes(), ARRIVAL_MS).unwrap_or_else(|rejected| panic!("{text}: {rejected:?}"))
+    parse(text.as_bytes(), ARRIVAL_MS, Contract::ours())
+        .unwrap_or_else(|rejected| panic!("{text}: {rejected:?}"))
 }
 
 fn rejected(payload: &[u8]) -> (Reason, String) {
-    match parse(payload, ARRIVAL_MS) {
+    match parse(payload, ARRIVAL_MS, Contract::ours()) {
         Err(Rejected { reason, detail }) => (reason, detail),
         Ok(row) => panic!("accepted {}: {row:?}", String::from_utf8_lossy(payload)),
     }
@@ -58,7 +59,8 @@ fn every_field_of_the_wire_fixture_has_its_place() {
             attributes: Some(r#"{"firmware":"4.2.0"}"#.into()),
             schema_version: 1,
             event_id: "0193a5c0-7b1e-7c3a-9f00-0123456789ab".into(),
-            test: true,
+            filtered: true,
+            columns: vec![],
         }
     );
     assert!(

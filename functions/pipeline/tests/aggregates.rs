@@ -5,7 +5,7 @@
 mod common;
 
 use common::{HASHER, NOON, event, payload};
-use events::Reason;
+use events::{Contract, Reason};
 use md5::{Digest, Md5};
 use pipeline::dedupe::SeenIds;
 use pipeline::encode::Audit;
@@ -68,7 +68,7 @@ fn rejected_whole(record: &[u8]) -> (Reason, String) {
     let event = event(&[(NOON, record)]);
     let batch = decode::kinesis(&event).unwrap();
     assert_eq!(parts(&batch), [(None, "d", record)]);
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let [(0, rejected)] = cells[0].rejected() else {
         panic!("not rejected: {:?}", batch.record(0));
     };
@@ -86,7 +86,8 @@ fn what_the_aggregation_module_of_aws_made_is_read_record_by_record() {
         .records()
         .map(|record| {
             let (position, number) = (record.position, record.sub_sequence_number);
-            let row = parse::parse(record.payload.unwrap(), record.arrival_ms).unwrap();
+            let row =
+                parse::parse(record.payload.unwrap(), record.arrival_ms, Contract::ours()).unwrap();
             let key = record.partition_key;
             format!(
                 "{position} {number:?} {key}: {} {}",
@@ -120,7 +121,7 @@ fn the_audit_and_the_quarantine_count_user_records() {
     let mixed = aggregate(&message(mixed).encode_to_vec());
     let event = event(&[(NOON, good), (NOON + 1, mixed), (NOON + 2, MAGIC.to_vec())]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let object = cells[0]
         .encode(&cells[0].plan(&SeenIds::default()))
         .unwrap()
@@ -133,6 +134,7 @@ fn the_audit_and_the_quarantine_count_user_records() {
         duplicates: 2,
         filtered: 1,
         rejected: 2,
+        contract: Contract::ours().hash().to_owned(),
     };
     assert_eq!(object.audit, expected);
     let (_, lines) = cells[0].quarantine().unwrap();
@@ -153,7 +155,7 @@ fn a_partition_key_that_user_records_share_is_in_quarantine_once() {
     };
     let event = event(&[(NOON, aggregate(&message.encode_to_vec()))]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     assert_eq!(cells[0].rejected().len(), 20_000);
     let (_, lines) = cells[0].quarantine().unwrap();
     assert!(
@@ -304,7 +306,7 @@ fn an_aggregate_within_an_aggregate_is_not_opened() {
     let event = event(&[(NOON, aggregate(&message([inner.clone()]).encode_to_vec()))]);
     let batch = decode::kinesis(&event).unwrap();
     assert_eq!(parts(&batch), [(Some(0), "k", inner.as_slice())]);
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     assert_eq!(cells[0].rejected()[0].1.reason, Reason::InvalidUtf8);
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::io::Write;
 
 use common::{HASHER, NOON, event, payload};
-use events::Reason;
+use events::{Contract, Reason};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pipeline::decode::{self, MAX_INFLATED_BYTES, MAX_INFLATION};
@@ -164,7 +164,9 @@ fn what_a_payload_inflates_to_is_not_opened_again() {
         for sent in [gzip(&inner), zstd(&inner)] {
             assert_eq!(payload_of(&sent), Ok(inner.clone()));
             assert_eq!(
-                parse::parse(&inner, NOON).unwrap_err().reason,
+                parse::parse(&inner, NOON, Contract::ours())
+                    .unwrap_err()
+                    .reason,
                 Reason::InvalidUtf8
             );
         }
@@ -180,7 +182,7 @@ fn quarantine_keeps_the_bytes_as_they_were_sent() {
         (NOON, &broken[..6].to_vec()),
     ]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let (_, lines) = cells[0].quarantine().unwrap();
     insta::assert_snapshot!(std::str::from_utf8(&lines).unwrap(), @r#"
     {"stream":"orders","shard":"shardId-000000000001","position":"1000","arrival_time":"2026-11-22T12:00:00.000Z","partition_key":"d","reason":"invalid_json","detail":"expected value at line 1 column 1","data":"KLUv/SQEIQAAb29wc1tUJjw="}
@@ -204,7 +206,7 @@ proptest! {
         for mut sent in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
             *at.get_mut(&mut sent) ^= flip;
             if let Ok(payload) = payload_of(&sent) {
-                prop_assert!(payload == text.as_bytes() || parse::parse(&payload, NOON).is_err());
+                prop_assert!(payload == text.as_bytes() || parse::parse(&payload, NOON, Contract::ours()).is_err());
             }
         }
     }

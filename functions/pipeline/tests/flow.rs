@@ -6,6 +6,7 @@ mod common;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use common::{HASHER, NOON, event, payload};
+use events::Contract;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pipeline::dedupe::SeenIds;
@@ -21,7 +22,7 @@ fn test_payload(id: &str) -> String {
 
 fn objects(event: &[u8], window: &SeenIds) -> Vec<Object> {
     let batch = decode::kinesis(event).unwrap();
-    cells(&batch, Filter::default(), HASHER)
+    cells(&batch, Contract::ours(), Filter::default(), HASHER)
         .iter()
         .filter_map(|cell| cell.encode(&cell.plan(window)).unwrap())
         .collect()
@@ -47,7 +48,10 @@ fn a_row_reads_back_with_every_column() {
     let event = event(&[(NOON + 7, payload("a"))]);
     let objects = objects(&event, &SeenIds::default());
     let rows = read(&objects[0]);
-    assert_eq!(rows.schema().fields(), encode::EVENTS_SCHEMA.fields());
+    assert_eq!(
+        rows.schema().fields(),
+        encode::events_schema(Contract::ours()).fields()
+    );
     let text = |name: &str| {
         rows.column_by_name(name)
             .unwrap()
@@ -122,6 +126,7 @@ fn the_audit_says_which_records_an_object_accounts_for() {
             ("tributary-duplicates", "1".to_owned()),
             ("tributary-filtered", "1".to_owned()),
             ("tributary-rejected", "1".to_owned()),
+            ("tributary-contract", Contract::ours().hash().to_owned()),
             ("tributary-version", env!("CARGO_PKG_VERSION").to_owned()),
         ]
     );
@@ -135,7 +140,7 @@ fn rejected_records_are_kept_with_their_bytes_and_reason() {
         (NOON + 999, String::new()),
     ]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let (key, lines) = cells[0].quarantine().unwrap();
     let before = format!(
         "quarantine/date=2026-11-22/orders.shardId-000000000001.{:0>56}.",
@@ -157,7 +162,7 @@ fn rejected_records_are_kept_with_their_bytes_and_reason() {
 fn a_cell_without_rejects_has_no_quarantine_and_one_without_rows_no_object() {
     let event = event(&[(NOON, test_payload("t"))]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     assert!(cells[0].quarantine().is_none());
     assert!(
         cells[0]
@@ -174,6 +179,7 @@ fn test_events_are_kept_when_asked_for() {
     let batch = decode::kinesis(&event).unwrap();
     let cells = cells(
         &batch,
+        Contract::ours(),
         Filter {
             keep_test_events: true,
         },
@@ -197,7 +203,7 @@ fn a_batch_over_a_line_of_the_grid_becomes_one_object_per_cell() {
         [vec!["a", "c"], vec!["b"], vec!["d"]]
     );
     let batch = decode::kinesis(&event).unwrap();
-    let starts = cells(&batch, Filter::default(), HASHER)
+    let starts = cells(&batch, Contract::ours(), Filter::default(), HASHER)
         .iter()
         .map(|cell| cell.name(0).cell_start_ms)
         .collect::<Vec<_>>();
@@ -226,7 +232,7 @@ fn the_first_of_equal_ids_wins_by_position_though_a_copy_lies_in_an_earlier_cell
         (NOON - 1, payload("y")),
     ]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     // Whatever is committed elsewhere in between, the copy is never written.
     let objects: Vec<_> = cells
         .iter()
@@ -249,7 +255,7 @@ fn a_copy_is_done_only_when_the_cell_of_its_first_row_is_committed() {
         (NOON, payload("y")),
     ]);
     let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Filter::default(), HASHER);
+    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
     let of = |committed: &[i64]| cell::not_done(&cells, &committed.iter().copied().collect());
     assert_eq!(of(&[]), [0, 1, 2, 3]);
     assert_eq!(of(&[NOON]), [1, 2, 3]);
@@ -277,7 +283,7 @@ fn quarantine_lines_with_another_content_have_another_name() {
     let key = |payload: &str| {
         let event = event(&[(NOON, payload.to_owned())]);
         let batch = decode::kinesis(&event).unwrap();
-        cells(&batch, Filter::default(), HASHER)[0]
+        cells(&batch, Contract::ours(), Filter::default(), HASHER)[0]
             .quarantine()
             .unwrap()
             .0
@@ -378,7 +384,7 @@ proptest! {
         let batch = decode::kinesis(&event).unwrap();
         let mut received = 0;
         let mut written = std::collections::BTreeSet::new();
-        for cell in cells(&batch, Filter::default(), HASHER) {
+        for cell in cells(&batch, Contract::ours(), Filter::default(), HASHER) {
             received += cell.records().len();
             let plan = cell.plan(&window);
             if let Some(object) = cell.encode(&plan).unwrap() {

@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use events::{MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, Reason};
+use events::{Contract, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, Reason};
 use jsonschema::Validator;
 use pipeline::parse::parse;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ fn agree(text: &str) -> Result<(), String> {
     let Ok(mut event) = serde_json::from_str::<Value>(text) else {
         return Ok(());
     };
-    let said = parse(text.as_bytes(), NOON);
+    let said = parse(text.as_bytes(), NOON, Contract::ours());
     if said.is_ok()
         && let Some(Value::String(time)) = event.get_mut("event_time")
     {
@@ -213,7 +213,7 @@ proptest! {
 #[test]
 fn an_event_that_the_schema_describes_is_accepted() {
     assert!(SCHEMA.is_valid(&serde_json::from_str(PLAIN).unwrap()));
-    assert!(parse(PLAIN.as_bytes(), NOON).is_ok());
+    assert!(parse(PLAIN.as_bytes(), NOON, Contract::ours()).is_ok());
 }
 
 #[test]
@@ -236,10 +236,10 @@ fn what_a_schema_cannot_say_is_said_by_the_parser() {
         let mut event: Value = serde_json::from_str(PLAIN).unwrap();
         event[field] = value.into();
         assert!(SCHEMA.is_valid(&event), "{event}");
-        let rejected = parse(event.to_string().as_bytes(), NOON).unwrap_err();
+        let rejected = parse(event.to_string().as_bytes(), NOON, Contract::ours()).unwrap_err();
         assert_eq!(rejected.reason, reason, "{event}");
     }
     let spaced = PLAIN.replace("22T11", "22 11");
-    assert!(parse(spaced.as_bytes(), NOON).is_ok());
+    assert!(parse(spaced.as_bytes(), NOON, Contract::ours()).is_ok());
     assert!(!SCHEMA.is_valid(&serde_json::from_str(&spaced).unwrap()));
 }

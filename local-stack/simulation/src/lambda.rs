@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment;
 use ingest::handler::{Handler, Settings};
@@ -131,7 +132,13 @@ impl Lambda {
         let (family, metrics) = (self.family.clone(), self.cloudwatch.clone());
         // This mutant publishes for itself.
         let metrics = (self.mutant != Mutant::LateMetrics).then_some(metrics);
-        let handler = Handler::new(family.lake.clone(), family, settings, self.rng.random());
+        let handler = Handler::new(
+            family.lake.clone(),
+            family,
+            Contract::ours().clone(),
+            settings,
+            self.rng.random(),
+        );
         let (broker, partial_responses) = (function.broker, function.partial_responses);
         Environment::new(handler, broker, partial_responses, metrics)
     }

@@ -182,11 +182,13 @@ class Look:
     def package(self, root: Path, comment: str = "") -> bytes:
         """The built program as it is uploaded."""
         artifacts = self.place.environment.get("ARTIFACTS") or f"target/deploy/{self.place.context['architecture']}"
-        entry = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
-        entry.external_attr = 0o755 << 16
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr(entry, (root / artifacts / "ingest-kinesis/bootstrap").read_bytes(), zipfile.ZIP_DEFLATED)
+            for name, mode in (("bootstrap", 0o755), ("contract.toml", 0o644)):
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                entry.external_attr = mode << 16
+                content = (root / artifacts / "ingest-kinesis" / name).read_bytes()
+                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
             archive.comment = comment.encode()
         return out.getvalue()
 

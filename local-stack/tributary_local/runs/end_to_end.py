@@ -12,6 +12,7 @@ from tributary_local.parts import ports, processes
 from tributary_local.parts.stack import Stack
 from tributary_local.runs import documents
 from tributary_local.runs.catch_up import wait_for_first_commit, wait_until_caught_up
+from tributary_local.runs.contracts import CONTRACTS, carry_contract
 from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings
 
@@ -47,7 +48,10 @@ def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) ->
             jobs.check_table(apart)
         with steps.step("Ask every query of every dashboard"):
             jobs.check_panels(apart)
-        if not apart.is_kafka:
+        if not apart.is_kafka:  # the core is the same
+            for name in CONTRACTS:
+                with steps.step(f"Events of the contract {name}"):
+                    carry_contract(apart, console, name, seed)
             with steps.step("Type what the documents tell people to type"):
                 commands, queries = documents.try_runbook(apart), documents.try_queries(apart)
                 console.print(f"{commands} blocks of the RUNBOOK, {queries} queries", highlight=False)

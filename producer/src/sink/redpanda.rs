@@ -221,7 +221,7 @@ mod tests {
             let record = generator.next_record(Timestamp::UNIX_EPOCH);
             if record.expected.reason == Some(Reason::CorruptAggregate) {
                 aggregates += 1;
-                let parsed = pipeline::parse::parse(&record.payload, 0);
+                let parsed = pipeline::parse::parse(&record.payload, 0, events::Contract::ours());
                 let reason = parsed.expect_err("rejected").reason;
                 assert_eq!(of_topic(record.expected).reason, Some(reason));
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use bytes::Bytes;
+use events::Contract;
 use ingest::error::LineageError;
 use ingest::handler::{Handler, Outcome, Settings};
 use ingest::lake::{Lake, Memory};
@@ -114,7 +115,13 @@ impl Lineage for Family {
 
 /// A handler with an empty window, as after a cold start.
 pub fn environment<L: Lake + Sync>(lake: L) -> Handler<L, Family> {
-    Handler::new(lake, Family(Ok(Relatives::default())), SETTINGS, 7)
+    Handler::new(
+        lake,
+        Family(Ok(Relatives::default())),
+        Contract::ours().clone(),
+        SETTINGS,
+        7,
+    )
 }
 
 /// Delivers records with a minute to go.

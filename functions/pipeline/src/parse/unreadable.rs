@@ -3,27 +3,40 @@
 use std::fmt;
 
 use events::Reason;
+use events::contract::{Found, Names};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fields, Rejected};
+use super::Rejected;
+use super::check::LARGER;
 
 /// The reason of a `text` that begins like an object; `stopped_at` is the byte at which the parser gave up.
-pub(super) fn reason(text: &str, stopped_at: usize) -> Rejected {
+pub(super) fn reason(text: &str, stopped_at: usize, names: &Names) -> Rejected {
     // The messages of serde_json name line and column and quote nothing.
-    let members: Members = match serde_json::from_str(text) {
-        Ok(members) => members,
-        Err(error) => return Rejected::new(Reason::InvalidJson, error.to_string()),
-    };
-    let seen = members.0.into_iter().find_map(|(name, json)| {
-        Fields::default().slot(&name)?;
-        unreadable_scalar(&name, json.get())
-    });
-    seen.unwrap_or_else(|| {
-        Rejected::new(
-            Reason::InvalidJson,
-            format!("not readable as JSON at byte {stopped_at}"),
-        )
+    match serde_json::from_str::<Members>(text) {
+        Ok(members) => unreadable_member("", members, names).unwrap_or_else(|| {
+            Rejected::new(
+                Reason::InvalidJson,
+                format!("not readable as JSON at byte {stopped_at}"),
+            )
+        }),
+        Err(error) => Rejected::new(Reason::InvalidJson, error.to_string()),
+    }
+}
+
+/// The first one that is at fault; `path` stands before its name.
+fn unreadable_member(path: &str, members: Members, names: &Names) -> Option<Rejected> {
+    members.0.into_iter().find_map(|(name, json)| {
+        let (found, _) = names.find(&name, 0)?;
+        let (name, json) = (format!("{path}{name}"), json.get());
+        match found {
+            Found::Object { names, .. } if json.starts_with('{') => {
+                let members = serde_json::from_str(json).ok()?;
+                unreadable_member(&format!("{name}."), members, names)
+            }
+            Found::Json { .. } => None,
+            _ => unreadable_scalar(&name, json),
+        }
     })
 }
 
@@ -37,12 +50,9 @@ fn unreadable_scalar(name: &str, json: &str) -> Option<Rejected> {
         ));
     }
     let number: f64 = json.parse().ok()?;
-    number.is_infinite().then(|| {
-        Rejected::new(
-            Reason::OutOfRange,
-            format!("{name} is larger than a double can hold"),
-        )
-    })
+    number
+        .is_infinite()
+        .then(|| Rejected::new(Reason::OutOfRange, format!("{name} {LARGER}")))
 }
 
 /// The members of an object in their order: names decoded, values checked against the grammar.

@@ -1,6 +1,6 @@
 //! What holds of any input: agreement with the contract crate, with `jiff` and with `serde_json`.
 
-use events::Event;
+use events::{Event, MAX_DEVICE_TYPE_BYTES, MAX_ID_BYTES, MIN_EVENT_TIME_US};
 use proptest::prelude::*;
 
 use super::*;
@@ -45,7 +45,7 @@ proptest! {
         prop_assert_eq!(&row.device_type, &event.device_type);
         prop_assert_eq!(row.event_duration.to_bits(), event.event_duration.to_bits());
         prop_assert_eq!(row.value.map(f64::to_bits), event.value.map(f64::to_bits));
-        prop_assert_eq!(row.test, event.test);
+        prop_assert_eq!(row.filtered, event.test);
         prop_assert_eq!(row.attributes, None);
         let time: jiff::Timestamp = event.event_time.parse().expect("a time");
         prop_assert_eq!(row.event_time_us, time.as_microsecond());
@@ -57,7 +57,7 @@ proptest! {
     ) {
         let event = event_with("value", Some(&text));
         let nearest: f64 = text.parse().expect("a number");
-        match parse(event.as_bytes(), ARRIVAL_MS) {
+        match parse(event.as_bytes(), ARRIVAL_MS, Contract::ours()) {
             Ok(row) => prop_assert_eq!(row.value.map(f64::to_bits), Some((nearest + 0.0).to_bits()), "{}", text),
             Err(rejected) => {
                 prop_assert_eq!(rejected.reason, Reason::OutOfRange);
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn hostile_bytes_are_rejected_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert!(parse(&bytes, ARRIVAL_MS).is_err());
+        prop_assert!(parse(&bytes, ARRIVAL_MS, Contract::ours()).is_err());
     }
 
     #[test]
