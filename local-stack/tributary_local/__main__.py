@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tributary_local import jobs
+from tributary_local import contract, jobs
 from tributary_local.console import consoles
 from tributary_local.failure import Failure
 from tributary_local.faults.schedule import ProcessFault, RequestFault
@@ -22,6 +22,7 @@ from tributary_local.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 NEED_THE_STACK = {"produce", "report", "averages", "compact", "check-table", "validate", "verify"}
+ON_A_STACK_OF_THEIR_OWN = {"end-to-end", "chaos"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, settings: Settings, console: Console, steps: Steps) -> int:
     """Carries out one verb; gives back the exit status."""
+    if arguments.verb not in ON_A_STACK_OF_THEIR_OWN:
+        settings = contract.followed(settings)
     stack = Stack(settings, console)
     if arguments.verb in NEED_THE_STACK:
         stack.require()
