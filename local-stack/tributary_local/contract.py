@@ -1,4 +1,4 @@
-"""Which contract a stack holds events to, and what readers of its lake need of the file; the function checks the rest."""
+"""Which contract a stack holds events to, and what readers of its lake need of the file."""
 
 import hashlib
 import json
