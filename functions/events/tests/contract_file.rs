@@ -7,6 +7,7 @@ use events::contract::{
 
 const CLOUDEVENTS: &str = include_str!("contracts/cloudevents.toml");
 const CLICKS: &str = include_str!("contracts/clicks.toml");
+const EVERY_RULE: &str = include_str!("contracts/every-rule.toml");
 
 fn mistake(bytes: &[u8]) -> String {
     Contract::of_file("contract.toml", bytes)
@@ -331,7 +332,7 @@ fn fields_may_be_nested_and_left_out() {
 
 #[test]
 fn every_field_has_a_slot_of_its_own_and_its_name_leads_there() {
-    for text in [OURS, CLOUDEVENTS, CLICKS] {
+    for text in [OURS, CLOUDEVENTS, CLICKS, EVERY_RULE] {
         let contract = Contract::of_file("contract.toml", text.as_bytes()).unwrap();
         let mut slots: Vec<_> = contract
             .fields()

@@ -363,6 +363,7 @@ fn the_event_of_the_smoke_test_has_what_the_contract_requires_and_no_more() {
         r#"{"specversion":"1.0","id":"smoke-1","data":{"scanner":{"id":"smoke-test"},"scan":{"seconds":1.0}},"type":"smoke-test","time":"2026-11-22T12:00:00Z","source":"smoke-test"}"#
     );
     smoke(&contract("clicks.toml")).unwrap();
+    smoke(&contract("every-rule.toml")).unwrap();
     smoke(Contract::ours()).unwrap();
 }
 

@@ -126,6 +126,9 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             if *min_bytes > 0 {
                 values.push((Reason::EmptyField, "\"\"".to_owned()));
             }
+            if *min_bytes > 1 {
+                values.push((Reason::NotAllowed, json(&"x")));
+            }
             if *max_bytes < MAX_LONG {
                 values.push((Reason::OversizedField, json(&"x".repeat(max_bytes + 1))));
             }
@@ -135,7 +138,7 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             }
             values
         }
-        Rule::Integer { min, max, .. } => {
+        Rule::Integer { min, max, one_of } => {
             let mut values = vec![
                 wrong("\"7\""),
                 wrong("0.5"),
@@ -149,6 +152,10 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
                 max.checked_add(1)
                     .map(|above| (Reason::OutOfRange, json(&above))),
             );
+            let mut next = (*min..=*max).filter(|integer| !one_of.contains(integer));
+            if !one_of.is_empty() {
+                values.extend(next.next().map(|other| (Reason::NotAllowed, json(&other))));
+            }
             values
         }
         Rule::Double { min, max, .. } => {
@@ -169,20 +176,29 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
                     values.extend(
                         bounds.map(|_| (out_of_range, "\"9000-01-01T00:00:00Z\"".to_owned())),
                     );
+                    // Before the first of all contracts.
+                    values.push((out_of_range, "\"0000-12-31T00:00:00Z\"".to_owned()));
                     values
                 }
                 TimeFormat::Epoch { .. } => {
                     vec![
                         wrong("\"now\""),
                         (out_of_range, "1e18".to_owned()),
+                        (out_of_range, "-1e18".to_owned()),
                         (out_of_range, "1e300".to_owned()),
                     ]
                 }
             }
         }
-        Rule::Json { max_bytes } if *max_bytes < MAX_LONG => {
-            vec![(Reason::OversizedField, json(&"x".repeat(*max_bytes)))]
+        Rule::Json { max_bytes } => {
+            let mut values = Vec::new();
+            if field.absent == Absent::Required {
+                values.push(wrong("null"));
+            }
+            if *max_bytes < MAX_LONG {
+                values.push((Reason::OversizedField, json(&"x".repeat(*max_bytes))));
+            }
+            values
         }
-        Rule::Json { .. } => Vec::new(),
     }
 }
