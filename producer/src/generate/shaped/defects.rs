@@ -1,7 +1,7 @@
 //! One way or more to break each rule of a contract.
 
 use events::Reason;
-use events::contract::{Absent, Contract, Field, Role, Rule, TimeFormat, Versions};
+use events::contract::{Absent, Contract, Field, Role, Rule, TimeBounds, TimeFormat, Versions};
 
 use super::tree::{Tree, json};
 
@@ -165,31 +165,7 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             values
         }
         Rule::Boolean | Rule::Filter(_) => vec![wrong("[]")],
-        Rule::Time { format, bounds } => {
-            let (malformed, out_of_range) = match bounds {
-                Some(_) => (Reason::InvalidEventTime, Reason::EventTimeOutOfRange),
-                None => (Reason::WrongType, Reason::OutOfRange),
-            };
-            match format {
-                TimeFormat::Rfc3339 => {
-                    let mut values = vec![wrong("7"), (malformed, "\"yesterday\"".to_owned())];
-                    values.extend(
-                        bounds.map(|_| (out_of_range, "\"9000-01-01T00:00:00Z\"".to_owned())),
-                    );
-                    // Before the first of all contracts.
-                    values.push((out_of_range, "\"0000-12-31T00:00:00Z\"".to_owned()));
-                    values
-                }
-                TimeFormat::Epoch { .. } => {
-                    vec![
-                        wrong("\"now\""),
-                        (out_of_range, "1e18".to_owned()),
-                        (out_of_range, "-1e18".to_owned()),
-                        (out_of_range, "1e300".to_owned()),
-                    ]
-                }
-            }
-        }
+        Rule::Time { format, bounds } => broken_time(*format, bounds.as_ref()),
         Rule::Json { max_bytes } => {
             let mut values = Vec::new();
             if field.absent == Absent::Required {
@@ -201,4 +177,32 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             values
         }
     }
+}
+
+fn broken_time(format: TimeFormat, bounds: Option<&TimeBounds>) -> Vec<(Reason, String)> {
+    let (malformed, out_of_range) = match bounds {
+        Some(_) => (Reason::InvalidEventTime, Reason::EventTimeOutOfRange),
+        None => (Reason::WrongType, Reason::OutOfRange),
+    };
+    let mut values = match format {
+        TimeFormat::Rfc3339 => vec![
+            (Reason::WrongType, "7"),
+            (malformed, "\"yesterday\""),
+            // Before the first of all contracts.
+            (out_of_range, "\"0000-12-31T00:00:00Z\""),
+        ],
+        TimeFormat::Epoch { .. } => vec![
+            (Reason::WrongType, "\"now\""),
+            (out_of_range, "1e18"),
+            (out_of_range, "-1e18"),
+            (out_of_range, "1e300"),
+        ],
+    };
+    if format == TimeFormat::Rfc3339 && bounds.is_some() {
+        values.push((out_of_range, "\"9000-01-01T00:00:00Z\""));
+    }
+    let values = values.into_iter();
+    values
+        .map(|(reason, json)| (reason, json.to_owned()))
+        .collect()
 }
