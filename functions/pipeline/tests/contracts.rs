@@ -84,6 +84,7 @@ fn a_flat_event_needs_no_value_no_version_and_no_duration() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_rejection_names_the_field_as_the_event_has_it() {
     let parcels = contract("cloudevents.toml");
     for (from, to, reason, detail) in [
@@ -329,12 +330,8 @@ fn typed_columns_lie_before_the_id_with_their_types_and_nulls() {
             .value(0),
         1_795_435_200_000_000
     );
-    assert_eq!(
-        column("event_duration")
-            .as_primitive::<Float64Type>()
-            .value(0),
-        1250.0
-    );
+    let durations = column("event_duration").as_primitive::<Float64Type>();
+    assert_eq!(durations.value(0).to_bits(), 1250_f64.to_bits());
     for name in ["value", "pieces", "address", "due_at"] {
         assert!(column(name).is_null(1), "{name}");
     }

@@ -59,9 +59,12 @@ fn good(rule: &Rule, is_role: bool) -> Value {
     }
 }
 
+/// A value and its path.
+type Member = (Vec<String>, Value);
+
 /// Events of which each field is mostly good, sometimes odd, sometimes not there; objects, too.
 pub(crate) fn events(model: &Model) -> BoxedStrategy<Value> {
-    let mut members: Vec<BoxedStrategy<Option<(Vec<String>, Value)>>> = Vec::new();
+    let mut members: Vec<BoxedStrategy<Option<Member>>> = Vec::new();
     let mut member = |path: &[String], good: Value| {
         let path = path.to_vec();
         let value = prop_oneof![30 => Just(Some(good)), 2 => odd().prop_map(Some), 1 => Just(None)];
