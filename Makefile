@@ -82,10 +82,14 @@ verify: ## compare the ledgers of what was sent with the lake, and the report wi
 ##### Your events
 
 contract_of := cargo run --quiet --locked --package events --example contract --
-.PHONY: contract contract-check
+.PHONY: contract contract-check send
 contract: ## show the fields of the contract, and write what follows from it: JSON Schema, README, columns (CONTRACT=FILE only shows)
 	@$(contract_of) show $(or $(CONTRACT),functions/events/contract.toml)
 	@$(if $(CONTRACT),true,$(contract_of) generate)
+
+send: ## send your own events to the local stack, one JSON object a line, and see the row or the reason of each (FILE=events.jsonl)
+	@test -n "$(FILE)" || { echo "send: FILE is not set: make send FILE=events.jsonl" >&2; exit 2; }
+	@$(local) send "$(abspath $(FILE))"
 
 contract-check: ## refuse a contract that would break readers of the lake's last objects (CONTRACT=FILE, LAKE=bucket: one on AWS)
 	@local-stack/set-up/set-up.sh lake

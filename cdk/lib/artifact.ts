@@ -19,13 +19,24 @@ export function artifactsFolder({ artifacts, architecture }: Pick<Settings, "art
   return artifacts === "" ? join("..", "target", "deploy", architecture) : artifacts;
 }
 
-/** The folder of one built function. Throws ArtifactError unless it can start on Lambda with this architecture. */
+/** The contract that the tables' columns and the Spark jobs' schema are generated from. */
+export const CONTRACT = new URL("../../functions/events/contract.toml", import.meta.url);
+
+/**
+ * The folder of one built function. Throws ArtifactError unless it can start on Lambda with this architecture, and holds
+ * events to the contract of the tables and jobs that are deployed with it.
+ */
 export function checkedArtifact(settings: Pick<Settings, "artifacts" | "architecture">, functionName: string): string {
   const folder = join(artifactsFolder(settings), functionName);
   checkBootstrap(join(folder, "bootstrap"), settings.architecture);
   const contract = join(folder, "contract.toml");
   if (!existsSync(contract)) {
     throw new ArtifactError(`${contract} is missing: make functions puts the contract there`);
+  }
+  if (!readFileSync(contract).equals(readFileSync(CONTRACT))) {
+    throw new ArtifactError(
+      `${contract} is not functions/events/contract.toml, which tables and jobs follow: put it there, make contract, make functions`,
+    );
   }
   return folder;
 }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { artifactsFolder, checkBootstrap, checkedArtifact, neededGlibc } from "../lib/artifact.ts";
+import { artifactsFolder, checkBootstrap, checkedArtifact, CONTRACT, neededGlibc } from "../lib/artifact.ts";
 import { elfHeader } from "./support.ts";
 
 function written(bytes: Buffer): string {
@@ -46,6 +46,22 @@ test("a function that is not built is named, with the command that builds it", (
   assert.throws(() => checkedArtifact({ artifacts: "", architecture: "arm64" }, "no-such-function"), {
     message: "../target/deploy/arm64/no-such-function/bootstrap is not built: make functions ARCHITECTURE=arm64",
   });
+});
+
+test("a function of another contract than that of tables and jobs is refused, with the way", () => {
+  const artifacts = mkdtempSync(join(tmpdir(), "tributary-artifact-"));
+  const folder = join(artifacts, "ingest-kinesis");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "bootstrap"), elfHeader(0xb7));
+  const check = () => checkedArtifact({ artifacts, architecture: "arm64" }, "ingest-kinesis");
+  const contract = join(folder, "contract.toml");
+  assert.throws(check, { message: `${contract} is missing: make functions puts the contract there` });
+  writeFileSync(contract, "# another\n");
+  assert.throws(check, {
+    message: `${contract} is not functions/events/contract.toml, which tables and jobs follow: put it there, make contract, make functions`,
+  });
+  copyFileSync(CONTRACT, contract);
+  assert.equal(check(), folder);
 });
 
 test("each architecture has its own folder, and one of one's own can be named", () => {

@@ -472,7 +472,7 @@ function lakeWith(
 listed=${before}; [ "$(cat "${account.folder}/listings" 2>/dev/null | wc -l)" -lt 2 ] || listed=${after}
 case " $* " in *" --prefix "*) echo "$*" | grep -o "[a-z]*/date=[^ ]*" >>"${account.folder}/prefixes" ;; esac
 case " $* " in
-*" put-record "*) echo "shard-0 100" ;;
+*" put-record "*) cp "$(echo "$*" | grep -o "/[^ ]*/event")" "${account.folder}/event"; echo "shard-0 100" ;;
 *" list-objects-v2 "*" events/"*) cut -d" " -f1 "$listed"; echo >>"${account.folder}/listings" ;;
 *" list-objects-v2 "*" quarantine/"*) [ ! -s ${rejected} ] || echo quarantine/x ;;
 *" head-object "*) while read -r key first last; do case " $* " in *" $key "*) echo "$first $last" ;; esac; done <"$listed" ;;
@@ -494,6 +494,18 @@ test("the smoke test passes when an object covers the event, and nothing in quar
   const { status, said } = smoke({ after: "events/a 90 110\n" });
   assert.equal(status, 0, said);
   assert.match(said, /in the lake after \d+ s: s3:\/\/tributary-lake-123456789012-eu-west-1\/events\/a/);
+});
+
+test("the smoke event is of the contract, with an id and a time of its own", () => {
+  const account = new Account();
+  account.run([], lakeWith(account, { after: "events/a 90 110\n" }), "cdk/smoke-test.sh");
+  const sent = JSON.parse(readFileSync(join(account.folder, "event"), "utf8")) as Record<string, unknown>;
+  const template = JSON.parse(
+    readFileSync(new URL("../../functions/events/schema/smoke-event.json", import.meta.url), "utf8"),
+  ) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(sent), Object.keys(template));
+  assert.match(String(sent.event_id), /^smoke-\d{8}T\d{6}Z-\d+$/);
+  assert(Math.abs(Date.parse(String(sent.event_time)) - Date.now()) < 60_000);
 });
 
 test("a smoke event that is rejected fails the smoke test, though an object covers its position", () => {

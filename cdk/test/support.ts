@@ -1,11 +1,12 @@
 /** Stacks made for tests, and their templates in a form that can be read. */
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { App, Stack } from "aws-cdk-lib";
 import { Template } from "aws-cdk-lib/assertions";
 
+import { CONTRACT } from "../lib/artifact.ts";
 import { readSettings, type Settings } from "../lib/settings.ts";
 import { makeStacks, type Stacks } from "../lib/stacks.ts";
 
@@ -23,7 +24,7 @@ function placeholderArtifacts(): string {
   for (const binary of ["ingest-kinesis", "ingest-redpanda"]) {
     mkdirSync(join(folder, binary));
     writeFileSync(join(folder, binary, "bootstrap"), elfHeader(0xb7));
-    writeFileSync(join(folder, binary, "contract.toml"), "the contract");
+    copyFileSync(CONTRACT, join(folder, binary, "contract.toml"));
     writeFileSync(join(folder, binary, "bootstrap.zip"), "left behind");
   }
   return folder;

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from lake_of_tests import ARROW_SCHEMA
+from emr_of_tests import moto
+from lake_of_tests import ARROW_SCHEMA, Lake, event
 
 from tributary_emr.contract_check import breaches
 
@@ -52,6 +53,36 @@ def test_what_would_break_a_reader_is_refused_and_the_way_is_said(changes, said)
     [breach] = breaches(LAKE, columns(**changes))
     assert breach.startswith(said)
     assert "nullable = true" in breach
+
+
+def test_the_contract_is_compared_with_the_last_objects_of_the_lake(lake: Lake, tmp_path: Path) -> None:
+    ours = EMR.parent / "functions/events/schema/columns.json"
+    newer = tmp_path / "columns.json"
+    newer.write_text(json.dumps(columns()))
+
+    def check(file: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tributary_emr.contract_check", file],
+            env=aws.environ | {"PYTHONPATH": str(EMR), "TRIBUTARY_BUCKET": "lake"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    with moto() as aws:
+        assert check(newer).stdout == "the contract breaks no reader of the last 0 objects of lake\n"
+        lake.write([event(n) for n in range(3)])
+        lake.write([{**event(n), "battery": 0.5, "model": "m"} for n in range(3, 6)], schema=LAKE)
+        for file in lake.root.rglob("*.parquet"):
+            aws.client("s3").upload_file(str(file), "lake", str(file.relative_to(lake.root)))
+        done = check(newer)
+        assert (done.returncode, done.stdout) == (0, "the contract breaks no reader of the last 2 objects of lake\n")
+        done = check(ours)
+        assert done.returncode == 1
+        assert [line[:45] for line in done.stderr.splitlines()] == [
+            "contract-check: column battery (double) is in",
+            "contract-check: column model (string) is in t",
+        ]
 
 
 def test_a_lake_of_two_contracts_is_read_and_valid(tmp_path):

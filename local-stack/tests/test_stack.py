@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tributary_local import jobs
+from tributary_local import contract, jobs
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import ports
 from tributary_local.parts.kafka import KafkaProcess
@@ -100,6 +100,43 @@ def test_a_broker_whose_port_is_taken_is_not_started(
     settings = Settings.from_environment(tmp_path, {**environment, **brokers})
     with pytest.raises(Failure, match=rf"port {taken_port} is in use by .*process \d+"):
         KafkaProcess(settings).start()
+
+
+def test_the_contract_is_the_one_asked_for_or_the_one_that_is_up(tmp_path: Path, environment: dict[str, str]) -> None:
+    def settings(**more: str) -> Settings:
+        return Settings.from_environment(tmp_path, {**environment, **more})
+
+    def follows(asked: Settings) -> str | None:
+        return contract.followed(asked).environment.get(contract.VARIABLE)
+
+    bays = tmp_path / "bays.toml"
+    bays.write_text("# bays\n")
+    asked = settings(TRIBUTARY_CONTRACT=str(bays))
+    assert follows(settings()) is None
+    asked.run.mkdir(parents=True)
+    contract.remember(asked)
+    assert follows(settings()) == str(bays)
+    assert follows(settings(TRIBUTARY_CONTRACT="other.toml")) == "other.toml"
+    Stack(settings(), quiet()).down()
+    assert follows(settings()) is None
+
+
+def test_an_event_source_that_holds_events_to_another_contract_is_started_anew(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    bays = tmp_path / "bays.toml"
+    bays.write_text("# bays\n")
+    settings = Settings.from_environment(tmp_path, environment)
+    asked = Settings.from_environment(tmp_path, {**environment, "TRIBUTARY_CONTRACT": str(bays)})
+    assert not contract.is_up(settings)
+    settings.run.mkdir(parents=True)
+    contract.remember(settings)
+    assert contract.is_up(settings)
+    assert not contract.is_up(asked)
+    contract.remember(asked)
+    assert contract.is_up(asked)
+    bays.write_text("# bays, changed\n")
+    assert not contract.is_up(asked)
 
 
 @pytest.mark.parametrize(("name", "value"), [("TRIBUTARY_SHARDS", "0"), ("TRIBUTARY_SHARDS", "-1"), ("AWS_REGION", "")])

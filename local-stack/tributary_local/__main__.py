@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tributary_local import jobs
+from tributary_local import contract, jobs
 from tributary_local.benches import backlog, freshness
 from tributary_local.console import consoles
 from tributary_local.failure import Failure
@@ -18,11 +18,13 @@ from tributary_local.parts.stack import Stack
 from tributary_local.runs.chaos import ChaosOptions, chaos
 from tributary_local.runs.demo import demo
 from tributary_local.runs.end_to_end import end_to_end
+from tributary_local.runs.send import send
 from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
-NEED_THE_STACK = {"produce", "report", "averages", "compact", "check-table", "validate", "verify"}
+NEED_THE_STACK = {"produce", "report", "averages", "compact", "check-table", "validate", "verify", "send"}
+ON_A_STACK_OF_THEIR_OWN = {"end-to-end", "chaos"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         job = verbs.add_parser(verb, help=help_text)
         job.add_argument("arguments", nargs="*", help="the job's own, after --")
+    own = verbs.add_parser("send", help="send a file of your own events, and say what becomes of each line")
+    own.add_argument("file", type=Path)
     verbs.add_parser("check-table", help="the table without Spark, against the objects")
     demonstration = verbs.add_parser("demo", help="up, produce, wait, report, verify")
     demonstration.add_argument("--started-at", type=float, metavar="EPOCH", help="when the caller began to set up")
@@ -66,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, settings: Settings, console: Console, steps: Steps) -> int:
     """Carries out one verb; gives back the exit status."""
+    if arguments.verb not in ON_A_STACK_OF_THEIR_OWN:
+        settings = contract.followed(settings)
     stack = Stack(settings, console)
     if arguments.verb in NEED_THE_STACK:
         stack.require()
@@ -81,6 +87,8 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
             follow_logs(settings, follow=not arguments.no_follow)
         case "produce":
             jobs.produce(settings, arguments.arguments)
+        case "send":
+            send(settings, stack.event_source, console, arguments.file)
         case "report":
             jobs.report(settings, arguments.arguments)
         case "averages":

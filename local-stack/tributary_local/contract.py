@@ -1,11 +1,14 @@
-"""What readers of the lake need of a contract's file; the function has checked the rest of it."""
+"""Which contract a stack holds events to, and what readers of its lake need of the file."""
 
+import hashlib
 import json
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tributary_local.failure import Failure
+from tributary_local.settings import Settings
 
 #: Names the file for function and producer.
 VARIABLE = "TRIBUTARY_CONTRACT"
@@ -32,3 +35,41 @@ def for_readers(file: Path) -> str:
         raise Failure(f"{file}: {error.strerror}") from error
     except (ValueError, KeyError) as error:
         raise Failure(f"{file} is no contract", str(error)) from error
+
+
+def of_stack(settings: Settings) -> dict[str, str | None]:
+    """The file that was asked for, if any, and the hash of what the function reads when it starts now."""
+    asked = settings.environment.get(VARIABLE)
+    file = Path(asked) if asked else settings.function.parent / "contract.toml"
+    content = file.read_bytes() if file.exists() else b""
+    return {"file": asked, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def remember(settings: Settings) -> None:
+    """That the event source of this stack is started with this contract."""
+    remembered_in(settings).write_text(json.dumps(of_stack(settings)), encoding="utf-8")
+
+
+def is_up(settings: Settings) -> bool:
+    """Whether the event source was started with this contract, as the file is now."""
+    return _remembered(settings) == of_stack(settings)
+
+
+def followed(settings: Settings) -> Settings:
+    """The settings with the contract of the stack that is up, unless another one is asked for."""
+    file = _remembered(settings).get("file")
+    if not file or settings.environment.get(VARIABLE):
+        return settings
+    return replace(settings, environment={**settings.environment, VARIABLE: file})
+
+
+def remembered_in(settings: Settings) -> Path:
+    """The file that says with which contract the stack was brought up."""
+    return settings.run / "contract.json"
+
+
+def _remembered(settings: Settings) -> dict[str, str | None]:
+    try:
+        return json.loads(remembered_in(settings).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}

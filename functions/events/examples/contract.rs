@@ -45,17 +45,7 @@ fn read(file: &str) -> Result<Contract, ContractError> {
 }
 
 fn show(contract: &Contract) {
-    let table = generated::readme::fields(contract);
-    let rows: Vec<Vec<String>> = table
-        .lines()
-        .filter(|line| !line.contains("| --- |"))
-        .map(|line| {
-            line.trim_matches('|')
-                .split(" | ")
-                .map(|cell| cell.replace('`', "").trim().to_owned())
-                .collect()
-        })
-        .collect();
+    let rows = generated::readme::fields(contract);
     let width = |place: usize| {
         rows.iter()
             .map(|row| row[place].chars().count())
@@ -64,9 +54,7 @@ fn show(contract: &Contract) {
     };
     let widths: Vec<usize> = (0..3).map(width).collect();
     for row in &rows {
-        let [name, column, of_type, rule] = &row[..] else {
-            continue;
-        };
+        let [name, column, of_type, rule] = row;
         println!(
             "{name:0$}  {column:1$}  {of_type:2$}  {rule}",
             widths[0], widths[1], widths[2]

@@ -118,13 +118,12 @@ impl Config {
             keep_test_events: flag("TRIBUTARY_KEEP_TEST_EVENTS", false)?,
             metrics: flag("TRIBUTARY_METRICS", true)?,
             partial_responses: partial_responses(broker, variable("TRIBUTARY_PARTIAL_RESPONSES"))?,
-            contract: match variable("TRIBUTARY_CONTRACT") {
-                Some(file) => file,
-                None => {
-                    let name = "LAMBDA_TASK_ROOT";
-                    let root = required(name, "Lambda sets it, and local-stack's event source")?;
-                    format!("{root}/{}", events::contract::FILE)
-                }
+            contract: if let Some(file) = variable("TRIBUTARY_CONTRACT") {
+                file
+            } else {
+                let name = "LAMBDA_TASK_ROOT";
+                let root = required(name, "Lambda sets it, and local-stack's event source")?;
+                format!("{root}/{}", events::contract::FILE)
             },
             memory_mb: {
                 let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";

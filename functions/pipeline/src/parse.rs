@@ -6,6 +6,7 @@
 
 mod check;
 mod event_time;
+mod integer;
 mod read;
 mod unreadable;
 

@@ -60,7 +60,7 @@ fn every_field_of_the_wire_fixture_has_its_place() {
             schema_version: 1,
             event_id: "0193a5c0-7b1e-7c3a-9f00-0123456789ab".into(),
             filtered: true,
-            columns: vec![],
+            columns: vec![Value::Null; Contract::ours().columns().len()],
         }
     );
     assert!(

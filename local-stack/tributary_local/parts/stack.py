@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tributary_local import contract
 from tributary_local.account.progress import read_checkpoints
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import processes
@@ -46,7 +47,8 @@ class Stack:
         """
         with self._alone():
             start_grafana = dashboards and self.grafana and self.grafana.wanted and not self.grafana.running()
-            if self._is_up(event_source) and not start_grafana:
+            reads_events = not event_source or self._reads_events()
+            if self._is_up(event_source) and reads_events and not start_grafana:
                 self.console.print(f"already up and healthy at {self.settings.endpoint}", highlight=False)
                 return
             started = []
@@ -68,10 +70,13 @@ class Stack:
                 what = "topic" if self.settings.is_kafka else "stream"
                 with step(f"Provision bucket, {what} and queue"):
                     self.provision()
-                if event_source and not self.event_source.running():
+                if event_source and not self._reads_events():
                     with step("Start the event source"):
+                        # One that holds events to another contract, or to what the file said before.
+                        self.event_source.stop()
                         started.append(self.event_source)
                         self.event_source.start()
+                        contract.remember(self.settings)
                 if start_grafana:
                     with step("Start Grafana"):
                         started.append(self.grafana)
@@ -175,6 +180,9 @@ class Stack:
             and (not event_source or self.event_source.running())
         )
 
+    def _reads_events(self) -> bool:
+        return bool(self.event_source.running() and contract.is_up(self.settings))
+
     def _state_of(self, part: object, running: object) -> str:
         if running:
             healthy = part is not self.localstack or is_healthy(self.settings)
@@ -217,6 +225,7 @@ class Stack:
             self.kafka.stop()
         self.localstack.stop()
         broker_file(self.settings.state).unlink(missing_ok=True)
+        contract.remembered_in(self.settings).unlink(missing_ok=True)
         (self.settings.run / "provisioned.json").unlink(missing_ok=True)
         return processes.kill(processes.belonging_to(self.settings.state))
 

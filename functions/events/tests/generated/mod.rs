@@ -4,6 +4,7 @@ mod columns;
 mod json_schema;
 pub(crate) mod readme;
 mod rules;
+mod smoke_event;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,10 @@ pub(crate) fn files(contract: &Contract, repository: &Path) -> Vec<(PathBuf, Str
         (
             repository.join("emr/tributary_emr/contract.py"),
             columns::python(contract),
+        ),
+        (
+            repository.join("functions/events/schema/smoke-event.json"),
+            smoke_event::of(contract),
         ),
         (readme, readme::with_tables(&text, contract)),
     ]

@@ -8,32 +8,65 @@ use events::{Contract, Reason};
 
 /// The README's text with its tables as the enums have them.
 pub(crate) fn with_tables(text: &str, contract: &Contract) -> String {
-    let text = replaced(text, "fields", &fields(contract));
+    let text = replaced(text, "fields", &fields_table(contract));
     let text = replaced(&text, "reasons", &reasons());
     replaced(&text, "metrics", &metrics())
 }
 
-/// Every field with its column and its rule.
-pub(crate) fn fields(contract: &Contract) -> String {
-    let mut table =
-        String::from("| field | lake column | type | rule |\n| --- | --- | --- | --- |\n");
+/// Every field with its column, its type and its rule.
+pub(crate) fn fields(contract: &Contract) -> Vec<[String; 4]> {
+    let mut rows = vec![["field", "lake column", "type", "rule"].map(str::to_owned)];
     for field in contract
         .fields()
         .iter()
         .filter(|field| field.role != Role::Object)
     {
         let name = if field.slot.is_some() {
-            format!("`{}`", field.name)
+            field.name.clone()
         } else {
-            "none".to_owned()
+            NONE.to_owned()
         };
-        let column = super::rules::column(contract, field)
-            .map_or("none".to_owned(), |column| format!("`{column}`"));
+        let column = super::rules::column(contract, field).unwrap_or(NONE);
         let (of_type, rule) = super::rules::rule(contract, field);
-        _ = writeln!(table, "| {name} | {column} | {of_type} | {rule} |");
+        rows.push([name, column.to_owned(), of_type.to_owned(), rule]);
+    }
+    let rest = [
+        "anything else",
+        "attributes",
+        "any JSON",
+        "kept as it is, as the text of a JSON object",
+    ];
+    rows.push(rest.map(str::to_owned));
+    rows
+}
+
+/// Of a field that events, or the lake, do not have.
+const NONE: &str = "none";
+
+fn fields_table(contract: &Contract) -> String {
+    let rows = fields(contract);
+    let mut table = String::new();
+    for (place, [name, column, of_type, rule]) in rows.iter().enumerate() {
+        let is_heading = place == 0;
+        let code = |text: &str| {
+            if is_heading || text == NONE || text == "anything else" {
+                text.to_owned()
+            } else {
+                format!("`{text}`")
+            }
+        };
+        let rule = rule.replace('|', "\\|");
+        _ = writeln!(
+            table,
+            "| {} | {} | {of_type} | {rule} |",
+            code(name),
+            code(column)
+        );
+        if is_heading {
+            table += "| --- | --- | --- | --- |\n";
+        }
     }
     table
-        + "| anything else | `attributes` | any JSON | kept as it is, as the text of a JSON object |\n"
 }
 
 fn reasons() -> String {

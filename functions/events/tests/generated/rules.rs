@@ -37,7 +37,8 @@ pub(crate) fn rule(contract: &Contract, field: &Field) -> (&'static str, String)
         Absent::Required => None,
     });
     if !field.about.is_empty() {
-        rules.push(field.about.trim_end_matches('.').to_owned());
+        let about: Vec<_> = field.about.split_whitespace().collect();
+        rules.push(about.join(" ").trim_end_matches('.').to_owned());
     }
     (of_type, rules.join("; "))
 }

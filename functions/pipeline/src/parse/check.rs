@@ -9,11 +9,9 @@ use events::contract::{
     TimeFormat, Unit, Versions,
 };
 
+use super::integer::{Unfit, epoch_us, integer};
 use super::read::Scalar;
 use super::{Rejected, Row, Value, event_time};
-
-/// From here on a double may stand for another integer than was written: 2^53.
-const ROUNDED: f64 = 9_007_199_254_740_992.0;
 
 /// The row of the values in the slots, which it takes.
 pub(super) fn row<'p>(
@@ -69,7 +67,7 @@ fn is_filtered(contract: &Contract, slots: &[Option<Scalar>]) -> bool {
     filter.values.iter().any(|value| match (value, found) {
         (Literal::Boolean(value), Scalar::Bool(found)) => value == found,
         (Literal::Text(value), Scalar::Text(found)) => value == found,
-        (Literal::Integer(value), found) => integer(found) == Some(Some(*value)),
+        (Literal::Integer(value), found) => integer(found).is_ok_and(|found| found == *value),
         _ => false,
     })
 }
@@ -131,7 +129,9 @@ fn checked<'p>(
             (FilterType::Boolean, Scalar::Bool(_)) | (FilterType::Text, Scalar::Text(_)) => {
                 Ok(Value::Null)
             }
-            (FilterType::Integer, found) if integer(&found).is_some() => Ok(Value::Null),
+            (FilterType::Integer, found) if !matches!(integer(&found), Err(Unfit::Type)) => {
+                Ok(Value::Null)
+            }
             (FilterType::Boolean, _) => Err(wrong_type(field, "true or false")),
             (FilterType::Integer, _) => Err(wrong_type(field, "an integer")),
             (FilterType::Text, _) => Err(wrong_type(field, "a string")),
@@ -263,7 +263,7 @@ fn double(
 
 pub(super) const LARGER: &str = "is larger than a double can hold";
 
-fn in_range<N: PartialOrd + Display>(
+fn in_range<N: Copy + PartialOrd + Display>(
     field: &Field,
     number: N,
     min: Option<N>,
@@ -280,30 +280,19 @@ fn in_range<N: PartialOrd + Display>(
     Ok(())
 }
 
-/// The integer, or that there is none of 64 bits that is certainly what was written. `None` if it is no integer.
-#[expect(clippy::cast_possible_truncation, reason = "its range is checked")]
-fn integer(found: &Scalar) -> Option<Option<i64>> {
-    match *found {
-        Scalar::Unsigned(number) => Some(i64::try_from(number).ok()),
-        Scalar::Signed(number) => Some(Some(number)),
-        Scalar::Float(number) if number.fract() == 0.0 => {
-            Some((number.abs() < ROUNDED).then_some(number as i64))
-        }
-        _ => None,
-    }
-}
-
 fn bounded_integer(
     field: &Field,
     found: &Scalar,
     (min, max): (i64, i64),
     one_of: &[i64],
 ) -> Result<i64, Rejected> {
-    let integer = integer(found).ok_or_else(|| wrong_type(field, "an integer"))?;
-    let Some(integer) = integer else {
-        let how = "is not certainly an integer of 64 bits";
-        return Err(broken(Reason::OutOfRange, field, how));
-    };
+    let integer = integer(found).map_err(|unfit| match unfit {
+        Unfit::Type => wrong_type(field, "an integer"),
+        Unfit::Range => {
+            let how = "is not certainly an integer of 64 bits";
+            broken(Reason::OutOfRange, field, how)
+        }
+    })?;
     in_range(field, integer, Some(min), Some(max))?;
     if !one_of.is_empty() && !one_of.contains(&integer) {
         return Err(not_one_of(field));
@@ -330,9 +319,12 @@ fn time(
             };
             event_time::micros(text).map_err(|how| broken(malformed, field, how))?
         }
-        TimeFormat::Epoch { microseconds } => epoch_us(found, microseconds)
-            .ok_or_else(|| wrong_type(field, "a number"))?
-            .ok_or_else(|| broken(out_of_range, field, "is beyond 64 bits of microseconds"))?,
+        TimeFormat::Epoch { microseconds } => {
+            epoch_us(found, microseconds).map_err(|unfit| match unfit {
+                Unfit::Type => wrong_type(field, "a number"),
+                Unfit::Range => broken(out_of_range, field, "is beyond 64 bits of microseconds"),
+            })?
+        }
     };
     let Some(bounds) = bounds else {
         return if (MIN_TIME_US..=MAX_TIME_US).contains(&us) {
@@ -358,25 +350,3 @@ fn time(
 }
 
 const US_PER_HOUR: i64 = 3_600_000_000;
-
-/// Microseconds since the Unix epoch; a fraction is rounded to the nearest. `Some(None)` beyond 64 bits, `None` if it is
-/// no number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "the range is checked; a million is exact"
-)]
-fn epoch_us(found: &Scalar, microseconds: i64) -> Option<Option<i64>> {
-    match *found {
-        Scalar::Unsigned(number) => {
-            let number = i64::try_from(number).ok();
-            Some(number.and_then(|number| number.checked_mul(microseconds)))
-        }
-        Scalar::Signed(number) => Some(number.checked_mul(microseconds)),
-        Scalar::Float(number) => {
-            let us = (number * microseconds as f64).round();
-            Some((us.abs() < 9e18).then_some(us as i64))
-        }
-        _ => None,
-    }
-}

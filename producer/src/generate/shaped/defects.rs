@@ -1,7 +1,7 @@
 //! One way or more to break each rule of a contract.
 
 use events::Reason;
-use events::contract::{Absent, Contract, Field, Role, Rule, TimeFormat, Versions};
+use events::contract::{Absent, Contract, Field, Role, Rule, TimeBounds, TimeFormat, Versions};
 
 use super::tree::{Tree, json};
 
@@ -126,6 +126,9 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             if *min_bytes > 0 {
                 values.push((Reason::EmptyField, "\"\"".to_owned()));
             }
+            if *min_bytes > 1 {
+                values.push((Reason::NotAllowed, json(&"x")));
+            }
             if *max_bytes < MAX_LONG {
                 values.push((Reason::OversizedField, json(&"x".repeat(max_bytes + 1))));
             }
@@ -135,7 +138,7 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             }
             values
         }
-        Rule::Integer { min, max, .. } => {
+        Rule::Integer { min, max, one_of } => {
             let mut values = vec![
                 wrong("\"7\""),
                 wrong("0.5"),
@@ -149,6 +152,10 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
                 max.checked_add(1)
                     .map(|above| (Reason::OutOfRange, json(&above))),
             );
+            let mut next = (*min..=*max).filter(|integer| !one_of.contains(integer));
+            if !one_of.is_empty() {
+                values.extend(next.next().map(|other| (Reason::NotAllowed, json(&other))));
+            }
             values
         }
         Rule::Double { min, max, .. } => {
@@ -158,31 +165,44 @@ fn broken(contract: &Contract, field: &Field) -> Vec<(Reason, String)> {
             values
         }
         Rule::Boolean | Rule::Filter(_) => vec![wrong("[]")],
-        Rule::Time { format, bounds } => {
-            let (malformed, out_of_range) = match bounds {
-                Some(_) => (Reason::InvalidEventTime, Reason::EventTimeOutOfRange),
-                None => (Reason::WrongType, Reason::OutOfRange),
-            };
-            match format {
-                TimeFormat::Rfc3339 => {
-                    let mut values = vec![wrong("7"), (malformed, "\"yesterday\"".to_owned())];
-                    values.extend(
-                        bounds.map(|_| (out_of_range, "\"9000-01-01T00:00:00Z\"".to_owned())),
-                    );
-                    values
-                }
-                TimeFormat::Epoch { .. } => {
-                    vec![
-                        wrong("\"now\""),
-                        (out_of_range, "1e18".to_owned()),
-                        (out_of_range, "1e300".to_owned()),
-                    ]
-                }
+        Rule::Time { format, bounds } => broken_time(*format, bounds.as_ref()),
+        Rule::Json { max_bytes } => {
+            let mut values = Vec::new();
+            if field.absent == Absent::Required {
+                values.push(wrong("null"));
             }
+            if *max_bytes < MAX_LONG {
+                values.push((Reason::OversizedField, json(&"x".repeat(*max_bytes))));
+            }
+            values
         }
-        Rule::Json { max_bytes } if *max_bytes < MAX_LONG => {
-            vec![(Reason::OversizedField, json(&"x".repeat(*max_bytes)))]
-        }
-        Rule::Json { .. } => Vec::new(),
     }
+}
+
+fn broken_time(format: TimeFormat, bounds: Option<&TimeBounds>) -> Vec<(Reason, String)> {
+    let (malformed, out_of_range) = match bounds {
+        Some(_) => (Reason::InvalidEventTime, Reason::EventTimeOutOfRange),
+        None => (Reason::WrongType, Reason::OutOfRange),
+    };
+    let mut values = match format {
+        TimeFormat::Rfc3339 => vec![
+            (Reason::WrongType, "7"),
+            (malformed, "\"yesterday\""),
+            // Before the first of all contracts.
+            (out_of_range, "\"0000-12-31T00:00:00Z\""),
+        ],
+        TimeFormat::Epoch { .. } => vec![
+            (Reason::WrongType, "\"now\""),
+            (out_of_range, "1e18"),
+            (out_of_range, "-1e18"),
+            (out_of_range, "1e300"),
+        ],
+    };
+    if format == TimeFormat::Rfc3339 && bounds.is_some() {
+        values.push((out_of_range, "\"9000-01-01T00:00:00Z\""));
+    }
+    let values = values.into_iter();
+    values
+        .map(|(reason, json)| (reason, json.to_owned()))
+        .collect()
 }
