@@ -1,6 +1,6 @@
 """A process that compacts a lake again and again until it is killed: EVENTS CATALOG WAREHOUSE NAMESPACE.
 
-Prints a line for each run.
+Prints a line when it begins, and one for each run.
 """
 
 import os
@@ -16,6 +16,7 @@ events, kind, warehouse, namespace = sys.argv[1:]
 where = Catalog(kind, warehouse, namespace)
 spark = open_session("compaction-until-killed", os.environ, uris=(events, warehouse), catalog=where)
 options = arguments(["--slice-objects", "4", "--small-files", "3"])
+print("begins", flush=True)
 while True:
     try:
         run = compact(spark, events, where, options, now=datetime.now(UTC))

@@ -57,7 +57,7 @@ for name, *arguments in {list(commands)!r}:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     return done.stdout
@@ -82,17 +82,19 @@ def test_columns_of_a_newer_contract_are_added_and_both_kinds_of_rows_are_read_b
         ("compact", "--input", lake),
         ("report", "--input", lake, "--output", report, *few),
         ("validate", "--input", lake, "--table", "--allow-doubled"),
-        ("validate_table", "--input", lake),
     )
     assert "4 rows read = 3 added + 1 copies" in said
-    assert "6 rows; 3 objects loaded, 0 not yet; 0 breaches" in said
+    assert "the table: 6 rows; 3 objects loaded, 0 not yet" in said
     assert "2026-11-22,thermostat,6,0," in Path(report).read_text(encoding="utf-8")
     rows = read_by_pyiceberg(job.where)
+    found = {row["event_id"]: row for row in rows.to_pylist()}
+    values = {name: value for name, (_, _, value) in NEWER.items()}
+    for number in range(6):
+        typed = {name: found[f"event-{number}"][name] for name in NEWER}
+        assert typed == (values if number in (4, 5) else dict.fromkeys(NEWER))
     names = ", ".join(f'"{name}"' for name in NEWER)
-    found = duckdb.sql(f"SELECT event_id, {names} FROM rows ORDER BY event_id").fetchall()
-    values = tuple(value for _, _, value in NEWER.values())
-    assert [(row[0], row[1:] == values) for row in found] == [(f"event-{n}", n in (4, 5)) for n in range(6)]
-    assert all(cell is None for row in found[:4] for cell in row[1:])
+    typed_rows = duckdb.sql(f'SELECT {names} FROM rows WHERE "order" IS NOT NULL')
+    assert typed_rows.aggregate("count(*)").fetchall() == [(2,)]
     # A job of the older contract reads and loads what it knows; it leaves the newer object to the newer job.
     job.lake.write([event(6, arrival_time=ARRIVAL + 2 * HOUR)])
     assert job.run().account.added == 1
