@@ -92,13 +92,14 @@ class Compactions(threading.Thread):
                 text=True,
                 start_new_session=True,
             )
-            assert process.stdout is not None
-            # A kill before it begins would be no test. A machine that is slow to start it is slow at its work, too.
             started = time.monotonic()
-            told = ""
-            while (line := process.stdout.readline()) not in ("", "begins\n"):
-                told += line
-            self.ended.wait(self.chance.uniform(0, 1.5) * (time.monotonic() - started))
+            told = _told_until(process, "begins")
+            # A machine that is slow to start it is slow at its work, too.
+            moment = self.chance.uniform(0, 1.5) * (time.monotonic() - started)
+            # In its first run, or after it, so that there is progress.
+            if self.chance.random() < 0.5:
+                told += _told_until(process, "run")
+            self.ended.wait(moment)
             # Spark's JVM as well.
             os.killpg(process.pid, signal.SIGKILL)
             told += process.communicate()[0]
@@ -107,6 +108,17 @@ class Compactions(threading.Thread):
                 self.kills += 1
             else:
                 self.failed.append(told)
+
+
+def _told_until(process: subprocess.Popen[str], word: str) -> str:
+    """What it prints until a line begins with `word`, or it ends."""
+    assert process.stdout is not None
+    told = ""
+    while line := process.stdout.readline():
+        told += line
+        if line.startswith(word):
+            break
+    return told
 
 
 @contextmanager
