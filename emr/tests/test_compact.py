@@ -180,8 +180,8 @@ def test_a_day_of_many_objects_is_committed_in_portions_of_at_most_so_many(job: 
 
 @pytest.mark.parametrize("clock", [datetime(1990, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)])
 def test_a_clock_that_is_years_off_changes_no_row(job: Job, clock: datetime) -> None:
-    objects = [[event(n, arrival_time=ARRIVAL + n * HOUR)] for n in range(4)]
-    for rows, now in zip(objects, (clock, NOW, clock, NOW), strict=True):
+    objects = [[event(n, arrival_time=ARRIVAL + n * HOUR)] for n in range(2)]
+    for rows, now in zip(objects, (clock, NOW), strict=True):
         job.lake.write(rows)
         assert job.run(now=now).account.added == 1
     assert job.rows() == expected(*objects)
