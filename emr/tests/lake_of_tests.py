@@ -148,7 +148,9 @@ class Lake:
         file.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(list(rows), schema=schema)
         given = {name: value for name, value in metadata.items() if value is not None}
-        pq.write_table(table.replace_schema_metadata(given), file, compression="zstd")
+        # Whole or not at all, like an object of S3.
+        pq.write_table(table.replace_schema_metadata(given), self.root / "part", compression="zstd")
+        (self.root / "part").replace(file)
         return key
 
     def write_rollup(

@@ -21,7 +21,7 @@ from tributary_emr.loaded import Loaded
 from tributary_emr.table import BRANCH, Table
 from tributary_emr.table_check import check_table
 from tributary_emr.tail import list_objects
-from tributary_emr.upkeep import ORPHANS
+from tributary_emr.upkeep import ORPHANS, keep_up
 
 NOW = datetime(2026, 11, 29, 1, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -167,6 +167,42 @@ def test_a_backlog_of_days_is_loaded_in_portions_and_goes_on_where_it_was_killed
     assert (run.account.objects, job.rows()) == (6, expected(*days))
 
 
+def test_a_day_of_many_objects_is_committed_in_portions_of_at_most_so_many(job: Job) -> None:
+    objects = [[event(n, arrival_time=ARRIVAL + n * timedelta(seconds=60))] for n in range(60)]
+    for rows in objects:
+        job.lake.write(rows)
+    assert job.run("--slice-objects", "25", "--small-files", "0").account.objects == 60
+    summaries = f"SELECT summary['tributary.objects'] FROM {job.where.table}.snapshots ORDER BY committed_at"
+    assert [row[0] for row in job.spark.sql(summaries).collect()] == [None, "25", "25", "10"]
+    assert job.rows() == expected(*objects)
+    assert job.breaches() == []
+
+
+@pytest.mark.parametrize("clock", [datetime(1990, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)])
+def test_a_clock_that_is_years_off_changes_no_row(job: Job, clock: datetime) -> None:
+    objects = [[event(n, arrival_time=ARRIVAL + n * HOUR)] for n in range(2)]
+    for rows, now in zip(objects, (clock, NOW), strict=True):
+        job.lake.write(rows)
+        assert job.run(now=now).account.added == 1
+    assert job.rows() == expected(*objects)
+    assert job.breaches() == []
+
+
+def test_a_load_whose_branch_a_run_with_a_clock_ahead_has_dropped_starts_over(job: Job) -> None:
+    rows = [event(n) for n in range(4)]
+    job.lake.write(rows)
+    dropped: list[str] = []
+
+    def at(step: str) -> None:
+        if step == "staged" and not dropped:
+            dropped.extend(keep_up(job.table, arguments([]), now=NOW + 2 * DAY))
+
+    assert job.run(at=at).account.added == 4
+    assert "killed run" in dropped[0]
+    assert job.rows() == expected(rows)
+    assert job.breaches() == []
+
+
 def damaged(job: Job, kind: str) -> str:
     """Puts something that cannot be loaded into `events/`, and returns what the job must call it."""
     events = job.lake.root / "events"
@@ -208,6 +244,7 @@ def test_what_cannot_be_loaded_is_named_and_stops_the_run_or_is_left_out(job: Jo
     assert again.faults == run.faults
     assert kind in ("foreign", "beside") or again.lag_ms >= 0
     assert job.rows() == expected(good)
+    assert job.breaches() == []
 
 
 def test_a_log_that_has_expired_and_begins_anew_is_loaded(job: Job) -> None:

@@ -10,6 +10,8 @@ from emr_of_tests import Aws
 from emr_of_tests import moto as moto_services
 from lake_of_tests import Lake, event
 
+from tributary_emr import schema
+
 EMR = Path(__file__).parents[1]
 TABLE = ["--catalog", "glue", "--warehouse", "s3://lake/table/"]
 
@@ -48,6 +50,10 @@ def test_the_table_is_in_glue_and_on_s3_and_what_it_holds_is_tagged(aws: Aws, la
     table = aws.client("glue").get_table(DatabaseName="history", Name="events")["Table"]
     assert table["Parameters"]["table_type"] == "ICEBERG"
     assert table["Parameters"]["metadata_location"].startswith("s3://lake/table/")
+    # As Athena sees them; `events/` has the same from the same contract.
+    assert [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]] == [
+        (field.name, field.dataType.simpleString()) for field in schema.EVENTS
+    ]
     held = [{"Key": "tributary", "Value": "in-table"}]
     assert tags(aws, whole) == tags(aws, whole.replace("events/", "rollups/")) == held
     # An object whose rollup is still to come is tagged again, with its rollup.

@@ -11,6 +11,7 @@ import pytest
 from emr_of_tests import moto
 from lake_of_tests import ARROW_SCHEMA, Lake, event
 
+from tributary_emr import schema
 from tributary_emr.contract_check import breaches
 
 EMR = Path(__file__).parents[1]
@@ -33,6 +34,15 @@ def columns(**changes: dict[str, object] | None) -> list[dict[str, object]]:
     for name, change in changes.items():
         own[name] = None if change is None else {**own.get(name, {"name": name}), **change}
     return [column for column in own.values() if column]
+
+
+def test_sparks_columns_are_those_that_everybody_has_from_the_contract():
+    """From two generated files: the jobs', which go to EMR alone, and the list that Glue's tables are made from."""
+    generated = json.loads((EMR.parent / "functions/events/schema/columns.json").read_text(encoding="utf-8"))
+    assert generated == [
+        {"name": field.name, "type": field.dataType.simpleString(), "nullable": field.nullable}
+        for field in schema.EVENTS
+    ]
 
 
 def test_the_same_columns_and_more_of_them_break_nobody():

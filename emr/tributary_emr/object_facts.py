@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
-from pyspark.sql.types import DoubleType, IntegerType, LongType, StringType, StructType, TimestampType
+from pyspark.sql.types import (
+    BooleanType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructType,
+    TimestampType,
+)
 
 from tributary_emr import schema
 from tributary_emr.lake import first_line
@@ -27,6 +35,7 @@ _PARQUET_TYPES = {
     StringType: "binary (STRING)",
     IntegerType: "int32",
     LongType: "int64",
+    BooleanType: "boolean",
 }
 _COLUMN = re.compile(r"^  (?:required|optional) (\w+) (\S+)(?: (\(.*\)))?;$", re.MULTILINE)
 
@@ -69,13 +78,13 @@ def _facts(spark: SparkSession, found: Named) -> ObjectFacts:
 def differences(message: str, columns: StructType) -> Iterator[str]:
     """Why a file of the Parquet schema `message` cannot be loaded as `columns`.
 
-    A column that may be empty may be absent.
+    A column that may be empty may be absent, and so may a typed one: objects of an earlier contract have none.
     """
     there = {name: f"{kind} {logical}".rstrip() for kind, name, logical in _COLUMN.findall(message)}
     for column in columns:
         expected = _PARQUET_TYPES[type(column.dataType)]
         actual = there.pop(column.name, None)
-        if actual is None and not column.nullable:
+        if actual is None and not column.nullable and column.name not in schema.TYPED_COLUMNS:
             yield f"it has no column {column.name}"
         elif actual not in (None, expected):
             yield f"its column {column.name} is {actual}; expected {expected}"

@@ -33,6 +33,10 @@ TAGGED = "tributary.tagged"
 #: How branches of loads begin; then comes the time at which they were made, in seconds since the Unix epoch.
 BRANCH = "load_"
 
+# A change of the columns that meets another change is tried again, so many times.
+_ATTEMPTS = 5
+# Iceberg's exceptions for a change whose ground another commit has taken away.
+_OVERTAKEN = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
 _PARTITION = re.compile(r"event_time_day=(\d{4}-\d\d-\d\d)")
 _PROPERTIES = {
     "format-version": "2",
@@ -180,7 +184,11 @@ class Table:
         head = None
         try:
             self._java.refresh()
-            head = self._java.snapshot(branch).snapshotId()
+            staged = self._java.snapshot(branch)
+            if staged is None:
+                # By the upkeep of a run whose clock is a day ahead.
+                raise Conflict(f"somebody has dropped {branch}")
+            head = staged.snapshotId()
             change = self._java.newTransaction()
             change.manageSnapshots().fastForwardBranch(MAIN, branch).removeBranch(branch).commit()
             recorded = change.updateProperties().set(LOADED, loaded.to_text())
@@ -222,21 +230,33 @@ class Table:
         """The branches that loads have left, this one's own among them."""
         return [name for name in _each(self._java.refs().keySet()) if name.startswith(BRANCH)]
 
-    def drop_branch(self, branch: str) -> None:
-        self._java.manageSnapshots().removeBranch(branch).commit()
+    def drop_branch(self, branch: str) -> bool:
+        """Whether it was this one that has dropped it."""
+        try:
+            self._java.manageSnapshots().removeBranch(branch).commit()
+        except Py4JJavaError as error:
+            if branch in self.refreshed().branches():
+                raise LakeError(f"the table {self.catalog}: cannot be changed: {reason(error)}") from error
+            return False
+        return True
 
     def snapshots(self) -> list[int]:
         """When each snapshot was made, in milliseconds since the Unix epoch."""
         return [snapshot.timestampMillis() for snapshot in _each(self._java.snapshots())]
 
     def call(self, procedure: str, **arguments: str) -> dict[str, object]:
-        """Runs a procedure of Iceberg's; `arguments` are SQL. Gives back its counts."""
+        """Runs a procedure of Iceberg's; `arguments` are SQL. Gives back its counts.
+
+        Raises `Conflict` when another commit was in its way, `LakeError` when it cannot be done.
+        """
         named = ", ".join(f"{name} => {value}" for name, value in arguments.items())
         table = self.catalog.table.partition(".")[2]
         statement = f"CALL {self.catalog.table.partition('.')[0]}.system.{procedure}(table => '{table}', {named})"
         try:
             rows = self.spark.sql(statement).collect()
         except (Py4JJavaError, PySparkException) as error:
+            if any(sign in str(error) for sign in _OVERTAKEN):
+                raise Conflict(reason(error)) from error
             raise LakeError(f"the table {self.catalog}: {procedure} failed: {reason(error)}") from error
         return {"rows": len(rows), **(rows[0].asDict() if rows else {})}
 
@@ -268,11 +288,25 @@ class Table:
             if actual is None:
                 if any(old.findField(field.name) is not None for old in self._java.schemas().values()):
                     raise LakeError(f"the table {self.catalog}: column {field.name} is gone: somebody altered it")
-                # Rows that are there have no value for it.
-                self.spark.sql(
-                    f"ALTER TABLE {self.catalog.table} ADD COLUMN {field.name} {field.dataType.simpleString()}"
-                )
+                self._add_column(field)
+
+    def _add_column(self, field: StructField) -> None:
+        """Rows that are there have no value for it."""
+        statement = f"ALTER TABLE {self.catalog.table} ADD COLUMN {_column(field)}"
+        for attempt in range(_ATTEMPTS):
+            try:
+                self.spark.sql(statement)
+            except (Py4JJavaError, PySparkException) as error:
+                # A run at the same time may have added it, or have committed something else.
                 self._java.refresh()
+                is_there = self._java.schema().findField(field.name) is not None
+                if not is_there and attempt + 1 == _ATTEMPTS:
+                    said = f"column {field.name} cannot be added: {reason(error)}"
+                    raise LakeError(f"the table {self.catalog}: {said}") from error
+                if not is_there:
+                    continue
+            self._java.refresh()
+            return
 
 
 def reason(error: Exception) -> str:
@@ -290,4 +324,7 @@ def _each(iterable) -> Iterator:
 
 
 def _column(field: StructField) -> str:
-    return f"{field.name} {field.dataType.simpleString()}" + ("" if field.nullable else " NOT NULL")
+    # Typed columns may be empty, whatever the contract says: rows of an earlier contract have none.
+    is_required = not field.nullable and field.name not in schema.TYPED_COLUMNS
+    # In quotes: a contract may name a column like a word of SQL's.
+    return f"`{field.name}` {field.dataType.simpleString()}" + (" NOT NULL" if is_required else "")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from tributary_emr.table import BRANCH, Table
+from tributary_emr.table import BRANCH, Conflict, Table
 
 #: Property of the table: when files that nothing refers to were last looked for, in seconds since the Unix epoch.
 ORPHANS = "tributary.orphans-removed"
@@ -46,35 +47,53 @@ def keep_up(table: Table, options: argparse.Namespace, *, now: datetime) -> list
     table = table.refreshed()
     if table.snapshot_id is None:
         return []
-    done = []
+    done: list[str] = []
+    try:
+        for step in (_drop_branches, _rewrite, _expire, _remove_orphans):
+            done += step(table, options, now)
+    except Conflict as conflict:
+        done.append(f"the rest of the upkeep is left to the next run: {conflict}")
+    return done
+
+
+def _drop_branches(table: Table, options: argparse.Namespace, now: datetime) -> Iterator[str]:
     for branch in table.branches():
         made = branch[len(BRANCH) :].partition("_")[0]
-        if made.isdecimal() and int(made) < (now - _BRANCH_LIFE).timestamp():
-            table.drop_branch(branch)
-            done.append(f"dropped {branch}, which a killed run had left")
-    if options.small_files:
-        # Iceberg counts a file as small below three quarters of the table's file size, and takes each day by itself.
-        rewritten = table.call(
-            "rewrite_data_files", strategy="'sort'", options=f"map('min-input-files', '{options.small_files}')"
-        )
-        if rewritten["rewritten_data_files_count"]:
-            done.append(
-                f"rewrote {rewritten['rewritten_data_files_count']:,} files as {rewritten['added_data_files_count']:,}"
-            )
-    if options.snapshot_days:
-        until = now - timedelta(days=options.snapshot_days)
-        made = table.snapshots()
-        if len(made) > 10 and min(made) < until.timestamp() * 1000:
-            expired = table.call("expire_snapshots", older_than=_literal(until), retain_last="10")
-            done.append(f"expired snapshots; deleted {expired['deleted_data_files_count']:,} data files")
+        is_old = made.isdecimal() and int(made) < (now - _BRANCH_LIFE).timestamp()
+        if is_old and table.drop_branch(branch):
+            yield f"dropped {branch}, which a killed run had left"
+
+
+def _rewrite(table: Table, options: argparse.Namespace, now: datetime) -> Iterator[str]:
+    if not options.small_files:
+        return
+    # Iceberg counts a file as small below three quarters of the table's file size, and takes each day by itself.
+    rewritten = table.call(
+        "rewrite_data_files", strategy="'sort'", options=f"map('min-input-files', '{options.small_files}')"
+    )
+    if rewritten["rewritten_data_files_count"]:
+        yield f"rewrote {rewritten['rewritten_data_files_count']:,} files as {rewritten['added_data_files_count']:,}"
+
+
+def _expire(table: Table, options: argparse.Namespace, now: datetime) -> Iterator[str]:
+    if not options.snapshot_days:
+        return
+    until = now - timedelta(days=options.snapshot_days)
+    made = table.snapshots()
+    if len(made) > 10 and min(made) < until.timestamp() * 1000:
+        expired = table.call("expire_snapshots", older_than=_literal(until), retain_last="10")
+        yield f"expired snapshots; deleted {expired['deleted_data_files_count']:,} data files"
+
+
+def _remove_orphans(table: Table, options: argparse.Namespace, now: datetime) -> Iterator[str]:
     last = table.property(ORPHANS)
-    if options.orphan_days and (last is None or int(last) <= (now - _ORPHANS_EVERY).timestamp()):
-        if last is not None:
-            found = table.call("remove_orphan_files", older_than=_literal(now - timedelta(days=options.orphan_days)))
-            if found["rows"]:
-                done.append(f"deleted {found['rows']:,} files that nothing refers to")
-        table.set_property(ORPHANS, str(int(now.timestamp())))
-    return done
+    if not options.orphan_days or (last is not None and int(last) > (now - _ORPHANS_EVERY).timestamp()):
+        return
+    if last is not None:
+        found = table.call("remove_orphan_files", older_than=_literal(now - timedelta(days=options.orphan_days)))
+        if found["rows"]:
+            yield f"deleted {found['rows']:,} files that nothing refers to"
+    table.set_property(ORPHANS, str(int(now.timestamp())))
 
 
 def _literal(time: datetime) -> str:

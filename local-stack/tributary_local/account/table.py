@@ -27,9 +27,10 @@ from tributary_local.console import printable
 CATALOG = "lake"
 TABLE = ("history", "events")
 
-# Written apart from the Spark jobs on purpose, like `recompute`.
+# Written apart from the Spark jobs on purpose, like `recompute`. By name: objects of an earlier contract have fewer
+# columns.
 _FIRST_COPIES = """
-    SELECT * FROM read_parquet(?) QUALIFY row_number() OVER (
+    SELECT * FROM read_parquet(?, union_by_name = true) QUALIFY row_number() OVER (
         PARTITION BY event_id, CAST(event_time AT TIME ZONE 'UTC' AS DATE)
         ORDER BY arrival_time, shard, length(position), position) = 1"""
 
@@ -58,7 +59,7 @@ def differences(table: pa.Table, files: Sequence[str]) -> Iterator[str]:
     database.execute("SET TimeZone = 'UTC'")
     database.register("held", table)
     database.execute(f"CREATE TABLE stored AS {_FIRST_COPIES}", [list(files)])
-    columns = ", ".join(row[0] for row in database.execute("DESCRIBE stored").fetchall() if row[0] != "date")
+    columns = ", ".join(f'"{row[0]}"' for row in database.execute("DESCRIBE stored").fetchall() if row[0] != "date")
     for what, one, other in (("missing from the table", "stored", "held"), ("in no object", "held", "stored")):
         off = f"SELECT {columns} FROM {one} EXCEPT ALL SELECT {columns} FROM {other}"
         found = database.execute(f"SELECT count(*), min(event_id) FROM ({off})").fetchone()

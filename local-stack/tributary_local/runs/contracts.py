@@ -18,7 +18,7 @@ MINIMUM = ("--minimum-events", "20")
 
 
 def carry_contract(settings: Settings, console: Console, name: str, seed: int) -> None:
-    """Sends events of a contract and holds lake, report and ledger to them. `settings` are those of the stack."""
+    """Sends events of a contract; holds lake, report, table and ledger to them. `settings` are those of the stack."""
     own = of_contract(settings, name)
     own.run.mkdir(parents=True, exist_ok=True)
     Stack(own, console).provision()
@@ -31,7 +31,9 @@ def carry_contract(settings: Settings, console: Console, name: str, seed: int) -
         event_source.stop()
     jobs.report(own, MINIMUM)
     jobs.verify(own, MINIMUM)
+    jobs.compact(own)
     jobs.validate(own)
+    jobs.check_table(own)
 
 
 def of_contract(settings: Settings, name: str) -> Settings:
