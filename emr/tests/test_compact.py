@@ -318,6 +318,17 @@ def test_a_catalog_that_cannot_be_reached_is_one_clear_line(tmp_path) -> None:
         catalogs.required(options, {})
 
 
+def test_a_catalog_that_has_its_tables_is_not_asked_for_them(job: Job, tmp_path: Path) -> None:
+    # Iceberg would lock every other process out: test_compact_chaos shows what follows.
+    asks = "spark.sql.catalog.lake.jdbc.init-catalog-tables"
+    fresh = Catalog(f"jdbc:sqlite:{tmp_path}/new.db", "w", "history")
+    assert fresh.spark_config({})[asks] == "true"
+    assert not (tmp_path / "new.db").exists()
+    job.run()
+    assert job.where.spark_config({})[asks] == "false"
+    assert asks not in Catalog("jdbc:postgresql://db/lake", "w", "history").spark_config({})
+
+
 def test_upkeep_changes_files_and_no_row(job: Job) -> None:
     objects = [[event(n, arrival_time=ARRIVAL + n * HOUR, shard=SHARD)] for n in range(6)]
     for rows in objects:

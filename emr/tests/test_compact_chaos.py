@@ -154,6 +154,7 @@ def test_compactions_killed_at_any_moment_leave_each_event_once(
     with capsys.disabled():
         print(f"TABLE_CHAOS_SEED={SEED}", end=" ")
     job = Job(spark, lake, where)
+    job.run()
     ingestion = Ingestion(lake, random.Random(SEED))
     compactions = [Compactions(job, random.Random(SEED + 1 + n), zone) for n, zone in enumerate(ZONES)]
     seen = 0

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,6 +52,10 @@ class Catalog:
         else:
             # A second job that commits holds SQLite's lock for as long as a commit takes.
             own |= {"type": "jdbc", "uri": self.kind, "jdbc.schema-version": "V1", "jdbc.busy_timeout": "30000"}
+            if self.kind.startswith(_SQLITE):
+                # Iceberg 1.10 leaves its question for the tables open when there are some, which locks out every
+                # other process that commits for as long as this one lives.
+                own["jdbc.init-catalog-tables"] = str(not _has_tables(self.kind[len(_SQLITE) :])).lower()
         if urlsplit(self.warehouse).scheme == "s3":
             own |= {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO"} | _endpoint(environ)
         prefix = f"spark.sql.catalog.{SPARK_NAME}"
@@ -97,6 +103,18 @@ def required(options: argparse.Namespace, environ: Mapping[str, str]) -> Catalog
     if found is None:
         raise LakeError("no table: give --catalog, or set TRIBUTARY_CATALOG")
     return found
+
+
+def _has_tables(file: str) -> bool:
+    """Whether Iceberg has made its tables in the SQLite database; what is no database has none."""
+    if not Path(file).is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            found = database.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE 'iceberg_%'").fetchone()
+    except sqlite3.Error:
+        return False
+    return found[0] >= 2
 
 
 def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
