@@ -190,6 +190,18 @@ bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold
 	@cargo build --release --locked --quiet -p ingest --example rebuild_window
 	@$(closed) target/release/examples/rebuild_window
 
+.PHONY: bench-freshness bench-backlog bench-wait
+bench-freshness: ## how old a row is when DuckDB can read it, for both brokers (SECONDS=60)
+	@$(set_up) && local-stack/set-up/set-up.sh kafka && $(local) bench-freshness $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-backlog: ## a topic with two million events waiting, carried into the local S3 and into one that answers at once (EVENTS=2000000)
+	@$(set_up) && local-stack/set-up/set-up.sh kafka
+	@cargo build --release --locked --quiet -p ingest --example s3_at_once
+	@$(local) bench-backlog $(if $(EVENTS),--events $(EVENTS))
+
+bench-wait: ## what a warm invocation is billed for when S3 and CloudWatch answer as late as AWS's
+	@$(bench_cargo) run --release --locked --quiet -p ingest --example billed_time
+
 .PHONY: bench-lake
 bench-lake: ## the table against the objects: reports before and after, a night after 30 and 300 days (OBJECTS=20000 ROWS=200)
 	@local-stack/set-up/set-up.sh lake jars binaries

@@ -16,7 +16,9 @@ interface Policy {
 /** A statement of the file about `bucket`. */
 function statement(bucket: IBucket, sid: string, jobRoleArn = ""): PolicyStatement {
   const text = readFileSync(new URL("lake-bucket/policy.json", import.meta.url), "utf8");
-  const about = text.replaceAll("arn:${partition}:s3:::${bucket}", () => bucket.bucketArn).replaceAll("${jobRole}", () => jobRoleArn);
+  const about = text
+    .replaceAll("arn:${partition}:s3:::${bucket}", () => bucket.bucketArn)
+    .replaceAll("${jobRole}", () => jobRoleArn);
   return PolicyStatement.fromJson((JSON.parse(about) as Policy).Statement.find(({ Sid }) => Sid === sid));
 }
 

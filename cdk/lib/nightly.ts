@@ -62,7 +62,9 @@ export class Nightly extends Construct {
       }),
       description: "Tributary: the Spark jobs",
       inlinePolicies: {
-        job: new PolicyDocument({ statements: jobPermissions(props, logGroup, [code.package, ...Object.values(entryPoints)]) }),
+        job: new PolicyDocument({
+          statements: jobPermissions(props, logGroup, [code.package, ...Object.values(entryPoints)]),
+        }),
       },
     });
     this.machine = this.makeMachine(code);

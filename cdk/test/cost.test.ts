@@ -117,5 +117,5 @@ test("a rehearsal's bound holds for the whole of what it starts", () => {
   const items = rehearsalItems();
   about(dollars(items, "EMR Serverless"), 9 * (16 * 0.052624 + 64 * 0.0057785));
   about(dollars(items, "Kinesis"), 4 * 5 * 0.015);
-  assert(total(items) < 20, "nobody has to think about it for long");
+  assert(total(items) < 25, "nobody has to think about it for long");
 });

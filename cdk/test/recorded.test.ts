@@ -62,12 +62,7 @@ const show = ({ action, resource, context }: Request): string =>
   `${action} on ${resource}${context ? ` with ${JSON.stringify(context)}` : ""}`;
 
 /** What of a part's requests is refused. */
-async function refusals(
-  principal: string,
-  policy: Policy,
-  policies: Policies,
-  role?: string,
-): Promise<string[]> {
+async function refusals(principal: string, policy: Policy, policies: Policies, role?: string): Promise<string[]> {
   const refused: string[] = [];
   for (const recorded of RECORDED.filter((each) => each.principal === principal)) {
     const request = deployed(recorded);

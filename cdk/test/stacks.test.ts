@@ -445,12 +445,12 @@ test("a night compacts, then reports, and validates on one night of the week; a 
   const path = (fails: readonly string[], weekly: boolean): string[] => {
     const seen: string[] = [];
     const input = new Set<string>();
-    for (let at: string | undefined = StartAt; at !== undefined; ) {
+    for (let at: string | undefined = StartAt; at !== undefined;) {
       seen.push(at);
       const state: State | undefined = States[at];
       assert(state, at);
       if (state.Type === "Task" && fails.includes(at)) {
-        const [caught] = state.Catch ?? [];
+        const caught: { ResultPath: string; Next: string } | undefined = state.Catch?.[0];
         if (caught) input.add(caught.ResultPath);
         at = caught?.Next;
         continue;
@@ -458,7 +458,7 @@ test("a night compacts, then reports, and validates on one night of the week; a 
       const chosen =
         state.Type === "Choice" &&
         state.Choices.find(({ Variable, Condition }) => (Condition ? weekly : input.has(Variable ?? "")));
-      at = chosen ? chosen.Next : (state.Next ?? (state.Default as string | undefined));
+      at = chosen ? chosen.Next : (state.Next ?? state.Default);
     }
     return seen.filter((name) => States[name]?.Type !== "Choice");
   };
@@ -471,7 +471,8 @@ test("a night compacts, then reports, and validates on one night of the week; a 
 
 test("the night of the validation is told by the weekday of its start, or by its input", () => {
   assert.equal(isValidated(-1), "$states.input.validate = true");
-  const [, offset = "", weekday = ""] = /or \(\$floor\(.+ \/ 86400000\) \+ (\d)\) % 7 = (\d)$/.exec(isValidated(3)) ?? [];
+  const [, offset = "", weekday = ""] =
+    /or \(\$floor\(.+ \/ 86400000\) \+ (\d)\) % 7 = (\d)$/.exec(isValidated(3)) ?? [];
   assert.equal(weekday, "3");
   for (let day = 0; day < 7; day++) {
     const milliseconds = Date.UTC(2026, 10, 22 + day, 3);

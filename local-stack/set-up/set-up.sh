@@ -137,6 +137,7 @@ part() {
     grafana) grafana ;;
     cdk) cdk ;;
     audit) python_lock audit local-stack/set-up/audit.lock "pip-audit" ;;
+    bench) python_lock bench local-stack/set-up/bench.lock "matplotlib" ;;
     deploy) python_lock deploy local-stack/set-up/deploy.lock "LocalStack with all that a deployment needs" ;;
     kafka) maven_jars kafka local-stack/set-up/kafka/pom.xml "Apache Kafka (the broker in Redpanda's place)" ;;
     jars) maven_jars jars emr/pom.xml "S3A and Iceberg jars for Spark" ;;

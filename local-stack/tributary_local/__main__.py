@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tributary_local import contract, jobs
+from tributary_local.benches import backlog, freshness
 from tributary_local.console import consoles
 from tributary_local.failure import Failure
 from tributary_local.faults.schedule import ProcessFault, RequestFault
@@ -58,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     fire.add_argument(
         "--without", choices=kinds, action="append", default=[], metavar="FAULT", help="leave a kind out: %(choices)s"
     )
+    age = verbs.add_parser("bench-freshness", help="how old a row is when it can be read, on stacks of its own")
+    age.add_argument("--seconds", type=int, default=freshness.SECONDS, help="of events, for each broker (%(default)s)")
+    full = verbs.add_parser("bench-backlog", help="a full topic, carried into a lake, on stacks of its own")
+    full.add_argument("--events", type=int, default=backlog.EVENTS, help="that wait (%(default)s)")
     for seeded in (demonstration, small, fire):
         seeded.add_argument("--seed", type=int, help="of all that is random; drawn from the clock by default")
     return main
@@ -103,6 +108,10 @@ def run(arguments: argparse.Namespace, settings: Settings, console: Console, ste
         case "chaos":
             options = ChaosOptions(seed_of(arguments), arguments.minutes, frozenset(arguments.without))
             chaos(settings, console, steps, options)
+        case "bench-freshness":
+            freshness.freshness(settings, console, steps, arguments.seconds)
+        case "bench-backlog":
+            backlog.backlog(settings, console, steps, arguments.events)
     return 0
 
 

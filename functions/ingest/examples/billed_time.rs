@@ -7,13 +7,8 @@
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{Method, Uri};
-use axum::response::IntoResponse;
 use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment::Environment;
@@ -22,11 +17,15 @@ use ingest::lake::S3;
 use ingest::lineage::Roots;
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-const LIST: Duration = Duration::from_millis(25);
-const PUT: Duration = Duration::from_millis(30);
-const METRICS: Duration = Duration::from_millis(20);
+mod stub;
+
+const DELAYS: stub::Delays = stub::Delays {
+    read: Duration::from_millis(25),
+    put: Duration::from_millis(30),
+    metrics: Duration::from_millis(20),
+};
 
 const BATCHES: u32 = 60;
 const RECORDS: u32 = 5_000;
@@ -35,7 +34,7 @@ const RECORDS: u32 = 5_000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .endpoint_url(serve()?)
+        .endpoint_url(stub::serve(DELAYS)?)
         .region(aws_config::Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::Credentials::new(
             "test", "test", None, None, "test",
@@ -68,75 +67,19 @@ async fn main() -> anyhow::Result<()> {
     // The first has no connections yet.
     times.remove(0);
     times.sort_unstable();
+    let stub::Delays { read, put, metrics } = DELAYS;
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     println!(
         "warm batches of {RECORDS} records; LIST {}, PUT {}, PutMetricData {} ms\n\
          fastest {:.1} ms, median {:.1} ms; LIST + PUT + max(PUT, PutMetricData) is {} ms",
-        milliseconds(LIST),
-        milliseconds(PUT),
-        milliseconds(METRICS),
+        milliseconds(read),
+        milliseconds(put),
+        milliseconds(metrics),
         milliseconds(times[0]),
         milliseconds(times[times.len() / 2]),
-        milliseconds(LIST + PUT + PUT.max(METRICS)),
+        milliseconds(read + put + put.max(metrics)),
     );
     Ok(())
-}
-
-type Objects = Arc<Mutex<Vec<(String, usize)>>>;
-
-/// Starts the server, on a thread of its own; returns its address.
-fn serve() -> anyhow::Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let service = Router::new()
-                .fallback(answer)
-                .with_state(Objects::default());
-            axum::serve(listener, service).await
-        })
-    });
-    Ok(format!("http://{address}"))
-}
-
-async fn answer(
-    State(objects): State<Objects>,
-    method: Method,
-    uri: Uri,
-    body: axum::body::Bytes,
-) -> impl IntoResponse {
-    match method {
-        Method::GET => {
-            sleep(LIST).await;
-            let mut listing = String::from("<ListBucketResult>");
-            for (key, size) in &*objects.lock().expect("not poisoned") {
-                let _ = write!(
-                    listing,
-                    "<Contents><Key>{key}</Key><Size>{size}</Size></Contents>"
-                );
-            }
-            (
-                [("content-type", "application/xml")],
-                listing + "</ListBucketResult>",
-            )
-        }
-        Method::PUT => {
-            sleep(PUT).await;
-            let key = uri.path().trim_start_matches("/lake/").replace("%3D", "=");
-            objects
-                .lock()
-                .expect("not poisoned")
-                .push((key, body.len()));
-            ([("content-type", "application/xml")], String::new())
-        }
-        _ => {
-            sleep(METRICS).await;
-            ([("smithy-protocol", "rpc-v2-cbor")], String::new())
-        }
-    }
 }
 
 /// Records of one minute and one shard, from the `first` on.

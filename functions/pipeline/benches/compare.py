@@ -6,7 +6,6 @@ script's). Runs alternate, so that a noisy machine is noisy for all.
 """
 
 import argparse
-import base64
 import http.server
 import json
 import os
@@ -17,46 +16,12 @@ import threading
 import time
 from pathlib import Path
 
+from lambda_events import RECORDS, kinesis_event, payloads
 from rich.console import Console
 from rich.table import Table
 
 COUNTS = ("rows", "duplicates", "rejected", "aggregates")
-RECORDS = 10_000
 PEERS = Path(__file__).with_name("peers.py")
-
-
-def lambda_event(producer: str) -> bytes:
-    """Lambda's envelope around the producer's records: seeded, so the same in every run."""
-    shares = "--duplicates 0.01 --malformed 0.001 --late 0.01 --outliers 0.001 --test-events 0"
-    generated = subprocess.run(
-        [producer, *f"--sink stdout --events {RECORDS} --seed 1 --days 1 --first-day 2026-11-20 {shares}".split()],
-        check=True,
-        capture_output=True,
-    )
-    payloads = generated.stdout.split(b"\n")[:RECORDS]
-    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/tributary-events"
-    records = []
-    for index, payload in enumerate(payloads):
-        position = str(49590338271490256608559692538361571095921575989136588898 + index)
-        records.append(
-            {
-                "kinesis": {
-                    "kinesisSchemaVersion": "1.0",
-                    "partitionKey": f"device-{index % 500}",
-                    "sequenceNumber": position,
-                    "data": base64.b64encode(payload).decode(),
-                    "approximateArrivalTimestamp": 1795348800 + index // 100 / 1000,
-                },
-                "eventSource": "aws:kinesis",
-                "eventVersion": "1.0",
-                "eventID": f"shardId-000000000006:{position}",
-                "eventName": "aws:kinesis:record",
-                "invokeIdentityArn": "arn:aws:iam::000000000000:role/ingest-kinesis",
-                "awsRegion": "us-east-1",
-                "eventSourceARN": arn,
-            }
-        )
-    return json.dumps({"Records": records}, separators=(",", ":")).encode()
 
 
 def run(command: list[str]) -> dict:
@@ -128,7 +93,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="processes of each kind")
     arguments = parser.parse_args()
 
-    event = lambda_event(arguments.producer)
+    event = kinesis_event(payloads(arguments.producer))
     arguments.event.parent.mkdir(parents=True, exist_ok=True)
     arguments.event.write_bytes(event)
     contenders = {

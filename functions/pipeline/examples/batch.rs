@@ -1,6 +1,6 @@
-//! `batch EVENT ROUNDS`: carries one Lambda event through the pure part, `ROUNDS` times, and prints one JSON line:
-//! the median milliseconds, rows, duplicates, rejected records and Parquet bytes. The peers in `benches/peers` print
-//! the same, so that `make bench` can set them side by side.
+//! `batch EVENT ROUNDS`: carries one Lambda event, of a stream or of a topic, through the pure part, `ROUNDS` times, and
+//! prints one JSON line: the median milliseconds, rows, duplicates, rejected records and Parquet bytes. The peers in
+//! `benches/peers` print the same, so that `make bench` can set them side by side.
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
 #![expect(
     clippy::disallowed_methods,
@@ -21,28 +21,33 @@ const LATENESS: Lateness = Lateness {
     bound_ms: 60 * 60_000,
 };
 
+const FILTER: Filter = Filter {
+    keep_test_events: true,
+};
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(event), Some(rounds)) = (arguments.next(), arguments.next()) else {
         return Err("usage: batch EVENT ROUNDS".into());
     };
     let event = std::fs::read(event)?;
+    let of_topic = event.starts_with(br#"{"eventSource""#);
     let mut milliseconds = Vec::new();
     let mut outcome = String::new();
     for _ in 0..rounds.parse::<usize>()?.max(1) {
         let started = Instant::now();
-        let batch = decode::kinesis(&event)?;
+        let batches = if of_topic {
+            decode::kafka(&event)?
+        } else {
+            vec![decode::kinesis(&event)?]
+        };
         let window = SeenIds::default();
         let (mut rows, mut duplicates, mut rejected) = (0, 0, 0);
         let (mut aggregates, mut bytes) = (0, 0);
-        for cell in cells(
-            &batch,
-            Contract::ours(),
-            Filter {
-                keep_test_events: true,
-            },
-            IdHasher::new(SEED),
-        ) {
+        for cell in batches
+            .iter()
+            .flat_map(|batch| cells(batch, Contract::ours(), FILTER, IdHasher::new(SEED)))
+        {
             rejected += cell.rejected().len() as u64;
             let plan = cell.plan(&window);
             if let Some(object) = cell.encode(&plan)? {

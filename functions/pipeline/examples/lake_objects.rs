@@ -8,6 +8,7 @@ use std::error::Error;
 use std::io::{BufRead, stdin};
 use std::path::Path;
 
+use events::Contract;
 use jiff::civil::Date;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
@@ -81,7 +82,7 @@ fn commit(
     logs: &mut HashMap<(String, i64), u32>,
 ) -> Result<(), Box<dyn Error>> {
     let batch = decode::kinesis(event)?;
-    for cell in cells(&batch, FILTER, IdHasher::new(SEED)) {
+    for cell in cells(&batch, Contract::ours(), FILTER, IdHasher::new(SEED)) {
         let plan = cell.plan(&SeenIds::default());
         let Some(object) = cell.encode(&plan)? else {
             continue;

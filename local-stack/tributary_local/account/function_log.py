@@ -50,6 +50,13 @@ class Report:
         )
 
 
+def durations_ms(log: Path) -> list[float]:
+    """Of every invocation that has ended by itself, in order."""
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        reports = filter(None, map(Report.of_line, lines))
+        return [report.duration_ms for report in reports if report.status is None and report.duration_ms is not None]
+
+
 def count(log: Path) -> Mapping[str, int]:
     """By what is counted, for people."""
     with log.open(encoding="utf-8", errors="replace") as lines:

@@ -8,6 +8,7 @@ from rich.markup import escape
 from tributary_local import jobs
 from tributary_local.failure import Failure, last_lines
 from tributary_local.parts.stack import Stack, relative
+from tributary_local.runs.before_and_after import before_and_after_compaction
 from tributary_local.runs.catch_up import wait_until_caught_up
 from tributary_local.runs.steps import Steps
 from tributary_local.settings import Settings
@@ -28,16 +29,7 @@ def demo(settings: Settings, console: Console, steps: Steps, seed: int, started_
         jobs.produce(settings, ["--events", str(EVENTS), "--days", str(DAYS), "--seed", str(seed), "--metrics"])
     with steps.step("Wait until the pipeline has caught up"):
         wait_until_caught_up(settings, stack.event_source, console)
-    with steps.step("Report with Spark"):
-        jobs.report(settings)
-    with steps.step("Verify"):
-        jobs.verify(settings)
-    with steps.step("Compact into the table"):
-        jobs.compact(settings)
-    with steps.step("Report from the table"):
-        jobs.report(settings)
-    with steps.step("Verify again"):
-        jobs.verify(settings)
+    before_and_after_compaction(settings, steps, jobs.compact)
     console.print()
     console.print(steps.table())
     warn_if_died(stack, console)

@@ -11,6 +11,7 @@ from tributary_local.failure import Failure, last_lines
 from tributary_local.parts import ports, processes
 from tributary_local.parts.stack import Stack
 from tributary_local.runs import documents
+from tributary_local.runs.before_and_after import before_and_after_compaction
 from tributary_local.runs.catch_up import wait_for_first_commit, wait_until_caught_up
 from tributary_local.runs.contracts import CONTRACTS, carry_contract
 from tributary_local.runs.steps import Steps
@@ -31,17 +32,7 @@ def end_to_end(settings: Settings, console: Console, steps: Steps, seed: int) ->
             _produce_under_fire(apart, stack, console, seed)
         with steps.step("Wait until the pipeline has caught up"):
             wait_until_caught_up(apart, stack.event_source, console)
-        with steps.step("Report with Spark"):
-            jobs.report(apart)
-        with steps.step("Verify"):
-            jobs.verify(apart)
-        with steps.step("Compact into the table, killed before it commits, and again"):
-            _compact_killed(apart)
-            jobs.compact(apart)
-        with steps.step("Report from the table"):
-            jobs.report(apart)
-        with steps.step("Verify again"):
-            jobs.verify(apart)
+        before_and_after_compaction(apart, steps, _compact_killed_and_again)
         with steps.step("Validate with Spark, the table too"):
             jobs.validate(apart)
         with steps.step("Check the table without Spark"):
@@ -79,12 +70,13 @@ def _produce_under_fire(settings: Settings, stack: Stack, console: Console, seed
         raise Failure("the producer could not deliver everything")
 
 
-def _compact_killed(settings: Settings) -> None:
+def _compact_killed_and_again(settings: Settings) -> None:
     try:
         jobs.compact(settings, ["--end-at", "staged"])
     except Failure:
-        return
-    raise Failure("the compaction was to be killed, and came to its end")
+        jobs.compact(settings)
+    else:
+        raise Failure("the compaction was to be killed, and came to its end")
 
 
 def _kill_functions(stack: Stack, console: Console) -> None:

@@ -1,0 +1,1 @@
+"""What the pipeline takes, measured on stacks of their own."""
