@@ -24,7 +24,7 @@ from tributary_local.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 NEED_THE_STACK = {"produce", "report", "averages", "compact", "check-table", "validate", "verify", "send"}
-ON_A_STACK_OF_THEIR_OWN = {"end-to-end", "chaos"}
+ON_A_STACK_OF_THEIR_OWN = {"end-to-end", "chaos", "bench-freshness", "bench-backlog"}
 
 
 def parser() -> argparse.ArgumentParser:
