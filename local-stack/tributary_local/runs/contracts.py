@@ -1,5 +1,6 @@
 """Events of other contracts through a stack that is up: each with a stream, a bucket and an event source of its own."""
 
+import shutil
 from dataclasses import replace
 
 from rich.console import Console
@@ -20,6 +21,8 @@ MINIMUM = ("--minimum-events", "20")
 def carry_contract(settings: Settings, console: Console, name: str, seed: int) -> None:
     """Sends events of a contract; holds lake, report, table and ledger to them. `settings` are those of the stack."""
     own = of_contract(settings, name)
+    # The stack's streams and buckets are new, so what an earlier run has left behind is void.
+    shutil.rmtree(own.state, ignore_errors=True)
     own.run.mkdir(parents=True, exist_ok=True)
     Stack(own, console).provision()
     event_source = EventSource(own)
