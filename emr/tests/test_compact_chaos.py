@@ -1,4 +1,7 @@
-"""Compactions that are killed at any moment, two at a time, while objects arrive; TABLE_CHAOS_SECONDS=600 for long."""
+"""Compactions that are killed at any moment, two at a time, while objects arrive: `make chaos-lake`.
+
+Too long for every run of the tests, which kill a compaction at each of its steps instead (`test_compact.py`).
+"""
 
 import os
 import random
@@ -22,7 +25,7 @@ from tributary_emr.catalog import Catalog
 from tributary_emr.table import Table
 from tributary_emr.tail import all_rows
 
-SECONDS = float(os.environ.get("TABLE_CHAOS_SECONDS", "40"))
+SECONDS = float(os.environ.get("TABLE_CHAOS_SECONDS", "0"))
 SEED = int(os.environ.get("TABLE_CHAOS_SEED", str(random.randrange(10**6))))
 _GRACE = 300
 ZONES = ("Pacific/Kiritimati", "America/St_Johns")
@@ -148,6 +151,7 @@ def read_complete_and_once(job: Job, ingestion: Ingestion) -> int:
     return table.row_count
 
 
+@pytest.mark.skipif(not SECONDS, reason="make chaos-lake runs it")
 def test_compactions_killed_at_any_moment_leave_each_event_once(
     spark: SparkSession, lake: Lake, where: Catalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
