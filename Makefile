@@ -190,7 +190,13 @@ bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold
 	@cargo build --release --locked --quiet -p ingest --example rebuild_window
 	@$(closed) target/release/examples/rebuild_window
 
-.PHONY: bench-freshness bench-backlog bench-wait
+.PHONY: bench-growth bench-freshness bench-backlog bench-wait
+bench-growth: ## how the pure part grows with the window, the batch, and the partitions of an event, drawn into functions/growth.svg
+	@$(set_up) && local-stack/set-up/set-up.sh bench
+	@$(bench_cargo) build --release --locked --quiet -p pipeline --example batch --example window_memory
+	@.local/venv/bench/bin/python functions/pipeline/benches/growth.py --producer target/lambda/producer/bootstrap \
+		--batch target/release/examples/batch --window target/release/examples/window_memory --plot functions/growth.svg
+
 bench-freshness: ## how old a row is when DuckDB can read it, for both brokers (SECONDS=60)
 	@$(set_up) && local-stack/set-up/set-up.sh kafka && $(local) bench-freshness $(if $(SECONDS),--seconds $(SECONDS))
 
