@@ -41,6 +41,10 @@ def test_the_table_of_the_docs_is_that_of_the_code(size: str) -> None:
     for name, value in spark_settings.serverless(size, {}).items():
         (row,) = re.findall(rf"^\| `{re.escape(name)}` \|.*$", README, re.MULTILINE)
         assert [cell.strip() for cell in row.split("|")][column] == value, name
+    options = spark_settings.SLICES[size]
+    for name, value in zip(options[::2], options[1::2], strict=True):
+        (row,) = re.findall(rf"^\| `compact {name}` \|.*$", README, re.MULTILINE)
+        assert [cell.strip() for cell in row.split("|")][column] == value, name
 
 
 def test_a_cluster_sizes_its_own_executors_and_overrides_win() -> None:

@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 from emr_of_tests import ROLE, Aws, read_until
 from emr_of_tests import moto as moto_services
 
-from tributary_emr import artifacts, submit
+from tributary_emr import artifacts, compact, submit
 from tributary_emr.runs import ClusterStep, ServerlessRun
 from tributary_emr.submission import S3Object, SubmitError
 
@@ -229,6 +229,12 @@ def test_the_averages_are_one_csv_in_the_lake(aws: Aws) -> None:
     job, output = submit.job_of(submit.arguments([*aws.serverless, "--job", "averages", "--", "--day", "2026-11-22"]))
     assert str(output) == "s3://lake/reports/averages.csv"
     assert job.arguments == ["--input", "s3://lake/rollups/", "--output", str(output), "--day", "2026-11-22"]
+
+
+def test_a_compaction_of_a_larger_lake_commits_larger_portions(aws: Aws) -> None:
+    job, _ = submit.job_of(submit.arguments([*aws.serverless, "--job", "compact", "--size", "100GB"]))
+    options = compact.arguments(job.arguments)
+    assert (options.slice_mib, options.slice_objects) == (16 * 1024, 100_000)
 
 
 def test_the_compaction_is_submitted_with_iceberg_and_the_table_in_glue(aws: Aws) -> None:

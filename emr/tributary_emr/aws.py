@@ -34,12 +34,14 @@ def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
     tags = spark._jvm.java.util.ArrayList()
     tags.add(model.Tag.builder().key(TAG[0]).value(TAG[1]).build())
     tagging = model.Tagging.builder().tagSet(tags).build()
+    # Looked up once: each name on the way to a class is a call.
+    request_of = model.PutObjectTaggingRequest
 
     def tag(found: Named) -> bool:
         _, bucket, path = place_of(found.stored.uri)
         key = path.lstrip("/")
         for name in (key, key.replace("events/", "rollups/", 1)):
-            request = model.PutObjectTaggingRequest.builder().bucket(bucket).key(name).tagging(tagging).build()
+            request = request_of.builder().bucket(bucket).key(name).tagging(tagging).build()
             try:
                 client.putObjectTagging(request)
             except Py4JJavaError as error:

@@ -5,6 +5,7 @@ So the jobs use one S3 client with one set of credentials, Spark's, on EMR and l
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -96,8 +97,8 @@ def list_days(spark: SparkSession, prefix: str, first: date | None) -> tuple[lis
                 folder = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(stored.uri)
                 for inner, is_inner_folder in _listed(spark, file_system, folder):
                     (strange if is_inner_folder else objects).append(inner)
-    except Py4JJavaError as error:
-        raise LakeError(f"{prefix}: cannot be listed: {first_line(error)}") from error
+    except (Py4JJavaError, OSError) as error:
+        raise LakeError(f"{prefix}: cannot be listed: {_told(error)}") from error
     return sorted(objects, key=lambda stored: stored.key), strange
 
 
@@ -107,16 +108,35 @@ _STATUS = re.compile(
 )
 
 
-def _listed(spark: SparkSession, file_system, path) -> Iterator[tuple[StoredObject, bool]]:
-    """What lies in a folder, and whether it is a folder."""
+def _listed(spark: SparkSession, file_system, path, *, recursive: bool = False) -> Iterator[tuple[StoredObject, bool]]:
+    """What lies in a folder, or all files below it, and whether it is a folder."""
+    if file_system.getScheme() == "file":
+        yield from _on_disk(path.toUri().getPath(), recursive)
+        return
     # In one piece: calls for each file would take longer than the listing.
-    wrapped = spark.sparkContext._jvm.scala.collection.mutable.WrappedArray.make(file_system.listStatus(path))
-    joined = wrapped.mkString("\0")
+    jvm = spark.sparkContext._jvm
+    if recursive:
+        # S3A lists a thousand keys per request, whatever the directories.
+        files = jvm.org.apache.hadoop.util.functional.RemoteIterators.toList(file_system.listFiles(path, True))
+        joined = jvm.org.apache.commons.lang3.StringUtils.join(files, "\0")
+    else:
+        joined = jvm.scala.collection.mutable.WrappedArray.make(file_system.listStatus(path)).mkString("\0")
     for text in filter(None, joined.split("\0")):
         status = _STATUS.match(text)
         assert status is not None, text
         uri, is_folder, length, modified = status.groups()
         yield StoredObject(uri, int(length or 0), int(modified)), is_folder is not None
+
+
+def _on_disk(folder: str, recursive: bool) -> Iterator[tuple[StoredObject, bool]]:
+    """The same of a local folder, past Hadoop, which starts a process `ls` for each file."""
+    for entry in os.scandir(folder):
+        is_folder = entry.is_dir()
+        if is_folder and recursive:
+            yield from _on_disk(entry.path, recursive)
+        elif not (entry.name.startswith(".") and entry.name.endswith(".crc")):  # Hadoop's, of its own files
+            status = entry.stat()
+            yield StoredObject(f"file:{entry.path}", status.st_size, status.st_mtime_ns // 1_000_000), is_folder
 
 
 def read_events(spark: SparkSession, *uris: str) -> DataFrame:
@@ -226,15 +246,16 @@ def read_text(spark: SparkSession, uri: str) -> str | None:
 def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
     try:
         path, file_system = _file_system(spark, prefix)
-        # Recursive: S3A then lists a thousand keys per request, whatever the directories.
-        files = file_system.listFiles(path, True)
-        while files.hasNext():
-            file = files.next()
-            yield StoredObject(file.getPath().toString(), file.getLen())
-    except Py4JJavaError as error:
-        if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
-            raise LakeError(f"{prefix}: the lake is empty, no object has been committed") from error
-        raise LakeError(f"{prefix}: cannot be listed: {first_line(error)}") from error
+        if not file_system.exists(path):
+            raise LakeError(f"{prefix}: the lake is empty, no object has been committed")
+        for stored, _ in _listed(spark, file_system, path, recursive=True):
+            yield stored
+    except (Py4JJavaError, OSError) as error:
+        raise LakeError(f"{prefix}: cannot be listed: {_told(error)}") from error
+
+
+def _told(error: Py4JJavaError | OSError) -> str:
+    return first_line(error) if isinstance(error, Py4JJavaError) else str(error)
 
 
 def _reader(spark: SparkSession) -> DataFrameReader:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 from pyspark.sql.types import (
     BooleanType,
@@ -169,14 +170,23 @@ class ObjectName:
         stream = shown.removeprefix("!")
         if stream.startswith(("_", ".", "!")) != (shown != stream):
             return None
-        try:
-            cell_start = datetime.strptime(match["cell"], "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
-        except ValueError:
+        cell_start_ms = _cell_start_ms(match["cell"])
+        if cell_start_ms is None:
             return None
         return cls(
             date=match["date"],
             stream=stream,
             shard=match["shard"],
-            cell_start_ms=int(cell_start.timestamp()) * 1000,
+            cell_start_ms=cell_start_ms,
             commit=int(match["commit"]),
         )
+
+
+# Objects are many and cells few, and this is half of what reading a name takes.
+@lru_cache(maxsize=10_000)
+def _cell_start_ms(text: str) -> int | None:
+    try:
+        start = datetime.strptime(text, "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return int(start.timestamp()) * 1000

@@ -96,7 +96,9 @@ def local_config(environ: Mapping[str, str], *, uris: Sequence[str], table: bool
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": environ.get("TRIBUTARY_SPARK_MEMORY", "2g"),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()} -XX:TieredStopAtLevel=1"
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
+        # A short job is over before the better compiler pays. With it alone Java stops compiling after 48 MB of code.
+        f" -XX:TieredStopAtLevel={environ.get('TRIBUTARY_SPARK_COMPILER', '1')} -XX:ReservedCodeCacheSize=240m"
         # Java 18 and newer are told to let Hadoop ask who the user is.
         " -Djava.security.manager=allow",
         "spark.ui.enabled": "false",

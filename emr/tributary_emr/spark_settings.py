@@ -5,7 +5,7 @@ The reasons are in README.md; none was run at its size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: For every size. Copies of an event are few: sorting the rows before the shuffle, to drop them early, costs more than
 #: it saves.
@@ -60,6 +60,14 @@ WORKERS: Mapping[str, Mapping[str, str]] = {
         "spark.executor.memory": "54g",
         "spark.emr-serverless.executor.disk": "200g",
     },
+}
+
+#: What a commit of the compaction has at most, as its options, by the same sizes. Memory follows the portion and not the
+#: backlog: 20,000 objects took a heap of 2 GB (README.md), so the workers are the report's.
+SLICES: Mapping[str, Sequence[str]] = {
+    "1GB": (),
+    "100GB": ("--slice-mib", "16384", "--slice-objects", "100000"),
+    "10TB": ("--slice-mib", "131072", "--slice-objects", "400000"),
 }
 
 SIZES = tuple(DATA)

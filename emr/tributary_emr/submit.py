@@ -106,6 +106,8 @@ def job_of(options: argparse.Namespace) -> tuple[Job, S3Object | None]:
         overrides = {**spark_settings.TABLE, **overrides}
         arguments += ["--catalog", "glue", "--warehouse", f"s3://{options.lake}/table/"]
         arguments += ["--namespace", options.namespace]
+    if options.job == "compact":
+        arguments += spark_settings.SLICES[options.size]
     settings = spark_settings.serverless if options.application_id else spark_settings.cluster
     job = Job(
         name=f"tributary-{options.job}",
