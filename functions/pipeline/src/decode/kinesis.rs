@@ -11,7 +11,7 @@ use sonic_rs::LazyValue;
 
 use super::aggregate;
 use super::compression::Inflater;
-use super::skeleton::{Skeleton, is_plain, is_plain_decimal};
+use super::skeleton::{Skeleton, plain, plain_decimal};
 use super::{Batch, Entry, EnvelopeError, PartitionKey, Payload};
 use super::{arrival, bad_field, from_json};
 use crate::layout;
@@ -50,7 +50,8 @@ struct KinesisRecord<'e> {
 struct Fields<'e> {
     partition_key: Cow<'e, str>,
     sequence_number: &'e str,
-    data: Cow<'e, str>,
+    /// In base64.
+    data: Cow<'e, [u8]>,
     approximate_arrival_timestamp: Cow<'e, str>,
     event_id: &'e str,
     event_source_arn: &'e str,
@@ -68,7 +69,10 @@ impl<'e> Fields<'e> {
             approximate_arrival_timestamp: Cow::Owned(timestamp.to_owned()),
             partition_key: kinesis.partition_key,
             sequence_number: kinesis.sequence_number,
-            data: kinesis.data,
+            data: match kinesis.data {
+                Cow::Borrowed(data) => data.as_bytes().into(),
+                Cow::Owned(data) => data.into_bytes().into(),
+            },
             event_id,
             event_source_arn,
         }
@@ -112,25 +116,27 @@ impl<'e> Fields<'e> {
 /// # Errors
 /// [`EnvelopeError`] when the event is not one that Lambda makes.
 pub fn kinesis(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
-    if let Some(Ok(batch)) = alike(event).map(batch) {
-        return Ok(batch);
-    }
-    carefully(event)
+    alike(event).map_or_else(|| carefully(event), Ok)
 }
 
 /// Takes for granted nothing about how Lambda writes its events.
 fn carefully(event: &[u8]) -> Result<Batch<'_>, EnvelopeError> {
-    let event: KinesisEvent = from_json(event).map_err(EnvelopeError::NotKinesis)?;
-    batch(event.records.into_iter().map(Fields::of).collect())
+    let KinesisEvent { records } = from_json(event).map_err(EnvelopeError::NotKinesis)?;
+    let data_bytes = records.iter().map(|record| record.kinesis.data.len()).sum();
+    batch(
+        records.len(),
+        data_bytes,
+        records.into_iter().map(Fields::of),
+    )
 }
 
-/// The records of an event in which they are alike: three times as fast as a parser.
-fn alike(event: &[u8]) -> Option<Vec<Fields<'_>>> {
+/// An event in which the records are alike, read in one pass: three times as fast as a parser. `None` where they are not,
+/// and where something is wrong with one.
+fn alike(event: &[u8]) -> Option<Batch<'_>> {
     let list = event.strip_prefix(br#"{"Records":"#)?;
     let first = sonic_rs::to_array_iter(list).next()?.ok()?;
-    let mut rest = list.strip_prefix(b"[")?;
-    let first = std::str::from_utf8(rest.get(..first.as_raw_str().len())?).ok()?;
-    let expected_records = event.len() / first.len() + 1;
+    let list = list.strip_prefix(b"[")?;
+    let first = std::str::from_utf8(list.get(..first.as_raw_str().len())?).ok()?;
     let first_record: KinesisEventRecord = sonic_rs::from_str(first).ok()?;
     let KinesisRecord {
         partition_key: Cow::Borrowed(partition_key),
@@ -148,39 +154,65 @@ fn alike(event: &[u8]) -> Option<Vec<Fields<'_>>> {
         ..
     } = first_record;
     let fields = [*partition_key, sequence_number, data, timestamp, event_id];
-    let skeleton = Skeleton::of(first, fields)?;
-    let mut records = Vec::with_capacity(expected_records);
-    loop {
-        let (fields, after) = skeleton.fields(rest)?;
+    let mut alike = Alike {
+        skeleton: Skeleton::of(first, fields)?,
+        event_source_arn,
+        rest: list,
+        is_at_end: false,
+    };
+    // Memory that is reserved and not written to is not taken.
+    let batch = batch(event.len() / first.len() + 1, event.len(), &mut alike).ok()?;
+    alike.is_at_end.then_some(batch)
+}
+
+/// The records of an event, as long as they are alike.
+struct Alike<'e> {
+    skeleton: Skeleton<'e, 5>,
+    event_source_arn: &'e str,
+    rest: &'e [u8],
+    is_at_end: bool,
+}
+
+impl<'e> Iterator for Alike<'e> {
+    type Item = Fields<'e>;
+
+    fn next(&mut self) -> Option<Fields<'e>> {
+        if self.is_at_end {
+            return None;
+        }
+        let (fields, after) = self.skeleton.fields(self.rest)?;
         let [partition_key, sequence_number, data, timestamp, event_id] = fields;
-        // Of the others `batch` accepts only what is plain.
-        let plain = is_plain(partition_key) && is_plain(event_id) && is_plain_decimal(timestamp);
-        records.push(plain.then_some(Fields {
-            partition_key: partition_key.into(),
-            sequence_number,
+        let record = Fields {
+            partition_key: plain(partition_key)?.into(),
+            sequence_number: plain(sequence_number)?,
             data: data.into(),
-            approximate_arrival_timestamp: timestamp.into(),
-            event_id,
-            event_source_arn,
-        })?);
+            approximate_arrival_timestamp: plain_decimal(timestamp)?.into(),
+            event_id: plain(event_id)?,
+            event_source_arn: self.event_source_arn,
+        };
         match after {
-            [b',', next @ ..] => rest = next,
-            b"]}" => return Some(records),
+            [b',', next @ ..] => self.rest = next,
+            b"]}" => self.is_at_end = true,
             _ => return None,
         }
+        Some(record)
     }
 }
 
-fn batch(records: Vec<Fields<'_>>) -> Result<Batch<'_>, EnvelopeError> {
-    let encoded_bytes: usize = records.iter().map(|record| record.data.len()).sum();
+/// `data_bytes`: at most so many, in base64.
+fn batch<'e>(
+    expected_records: usize,
+    data_bytes: usize,
+    records: impl Iterator<Item = Fields<'e>>,
+) -> Result<Batch<'e>, EnvelopeError> {
     let mut batch = Batch::with_capacity(
         layout::KINESIS_POSITION_DIGITS,
-        records.len(),
-        encoded_bytes / 4 * 3 + 3,
+        expected_records,
+        data_bytes / 4 * 3 + 3,
     );
     let mut inflater = Inflater::default();
     let mut arn = None;
-    for (index, record) in records.into_iter().enumerate() {
+    for (index, record) in records.enumerate() {
         // Each record repeats where it is from, and comparing is cheaper than taking the names out again.
         if arn != Some(record.event_source_arn) || !is_of_shard(record.event_id, &batch.shard) {
             let (stream, shard) = record.source(index)?;
@@ -200,8 +232,11 @@ fn batch(records: Vec<Fields<'_>>) -> Result<Batch<'_>, EnvelopeError> {
         let (arrival_ms, payload) = arrival(timestamp_ms);
         let start = batch.sent.len();
         base64_simd::STANDARD
-            .decode_append(record.data.as_bytes(), &mut batch.sent)
-            .map_err(|_| bad_field(index, "data", &record.data, "base64"))?;
+            .decode_append(&record.data, &mut batch.sent)
+            .map_err(|_| {
+                let data = String::from_utf8_lossy(&record.data);
+                bad_field(index, "data", &data, "base64")
+            })?;
         let record = Entry {
             position,
             sub_sequence_number: None,

@@ -37,31 +37,34 @@ impl<'e, const FIELDS: usize> Skeleton<'e, FIELDS> {
 
     /// The fields of the record at the beginning of `text`, without escapes, and what follows it; `None` unless it has this
     /// skeleton.
-    pub(super) fn fields<'t>(&self, text: &'t [u8]) -> Option<([&'t str; FIELDS], &'t [u8])> {
-        let mut fields = [""; FIELDS];
+    pub(super) fn fields<'t>(&self, text: &'t [u8]) -> Option<([&'t [u8]; FIELDS], &'t [u8])> {
+        let mut fields = [&[] as &[u8]; FIELDS];
         let mut rest = text.strip_prefix(self.before)?;
         for (index, after) in self.fields {
             let end = match after.first()? {
                 b'"' => memchr2(b'"', b'\\', rest)?,
                 end => memchr(*end, rest)?,
             };
-            fields[index] = std::str::from_utf8(&rest[..end]).ok()?;
+            fields[index] = &rest[..end];
             rest = rest[end..].strip_prefix(after)?;
         }
         Some((fields, rest))
     }
 }
 
-/// Whether a JSON string may hold the text as it is.
-pub(super) fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= b' ')
+/// What is between the quotes of a JSON string without escapes, as text; `None` if no string may hold it.
+pub(super) fn plain(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.bytes().all(|byte| byte >= b' ').then_some(text)
 }
 
-/// Whether the text is a JSON number of digits and at most one point.
-pub(super) fn is_plain_decimal(text: &str) -> bool {
+/// A JSON number of digits and at most one point, as text.
+pub(super) fn plain_decimal(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_digits(whole) && is_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
+    let is_json = whole == "0" || !whole.starts_with('0');
+    (is_digits(whole) && is_digits(fraction) && is_json).then_some(text)
 }
 
 #[cfg(test)]
@@ -75,7 +78,10 @@ mod tests {
         let (fields, rest) = skeleton
             .fields(br#"{"b":"","a":23,"z":"z"},more"#)
             .expect("alike");
-        assert_eq!((fields, rest), (["23", ""], b",more".as_slice()));
+        assert_eq!(
+            (fields, rest),
+            ([b"23".as_slice(), b""], b",more".as_slice())
+        );
     }
 
     #[test]
@@ -105,10 +111,10 @@ mod tests {
     #[test]
     fn a_plain_decimal_is_a_json_number() {
         for text in ["0", "0.5", "1545084650.987", "10"] {
-            assert!(is_plain_decimal(text), "{text}");
+            assert_eq!(plain_decimal(text.as_bytes()), Some(text));
         }
         for text in ["", "00", "01.5", "1.", ".5", "1.2.3", "-1", "1e3", "1 "] {
-            assert!(!is_plain_decimal(text), "{text}");
+            assert_eq!(plain_decimal(text.as_bytes()), None, "{text}");
         }
     }
 }
