@@ -172,48 +172,36 @@ lint-workflows: ## the workflows of .github; needs actionlint (go install github
 	@command -v actionlint >/dev/null || { echo "lint-workflows: actionlint is not on the PATH; make help says where it is from" >&2; exit 1; }
 	@PATH="$$PWD/$(tools):$$PATH" actionlint
 
-# cargo-lambda compiles x86-64 functions for this processor.
-bench_cargo := RUSTFLAGS="$(if $(filter x86_64,$(shell uname -m)),-C target-cpu=haswell)" cargo
 bench_event := $(CURDIR)/.local/bench/event.json
 bench: ## the function and two Python peers on one batch of 10,000 records, as ratios; then its stages one by one
-	@$(set_up)
-	@$(bench_cargo) build --release --locked --quiet -p pipeline --example batch
-	@$(lake) functions/pipeline/benches/compare.py --producer target/lambda/producer/bootstrap \
-		--batch target/release/examples/batch --function target/lambda/ingest-kinesis/bootstrap --event "$(bench_event)"
-	@BENCH_EVENT="$(bench_event)" $(bench_cargo) bench --locked --quiet -p pipeline --bench stages
+	@$(set_up) && local-stack/set-up/set-up.sh bench-batch bench-bare bench-stages
+	@$(lake) functions/benches/compare.py --built target/lambda --event "$(bench_event)"
+	@BENCH_EVENT="$(bench_event)" target/lambda/bench-stages/bootstrap --bench
 
-.PHONY: bench-window
+.PHONY: bench-window bench-growth bench-freshness bench-backlog bench-wait bench-lake
 bench-window: ## what a window takes: memory for 1 to 10 million ids, and a cold start with 200 objects of 5,000 ids on the local S3
-	@for ids in 1000000 5000000 10000000; do \
-		cargo run --release --locked --quiet -p pipeline --example window_memory -- "$$ids"; done
 	@$(MAKE) services
-	@cargo build --release --locked --quiet -p ingest --example rebuild_window
-	@$(closed) target/release/examples/rebuild_window
+	@local-stack/set-up/set-up.sh bench-window-memory bench-window-rebuild
+	@for ids in 1000000 5000000 10000000; do target/lambda/bench-window-memory/bootstrap "$$ids"; done
+	@$(closed) target/lambda/bench-window-rebuild/bootstrap
 
-.PHONY: bench-growth bench-freshness bench-backlog bench-wait
 bench-growth: ## how the pure part grows with the window, the batch, and the partitions of an event, drawn into functions/growth.svg
-	@$(set_up) && local-stack/set-up/set-up.sh bench
-	@$(bench_cargo) build --release --locked --quiet -p pipeline --example batch --example window_memory
-	@.local/venv/bench/bin/python functions/pipeline/benches/growth.py --producer target/lambda/producer/bootstrap \
-		--batch target/release/examples/batch --window target/release/examples/window_memory --plot functions/growth.svg
+	@$(set_up) && local-stack/set-up/set-up.sh plot bench-batch bench-window-memory
+	@.local/venv/plot/bin/python functions/benches/growth.py --built target/lambda --plot functions/growth.svg
 
 bench-freshness: ## how old a row is when DuckDB can read it, for both brokers (SECONDS=60)
 	@$(set_up) && local-stack/set-up/set-up.sh kafka && $(local) bench-freshness $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-backlog: ## a topic with two million events waiting, carried into the local S3 and into one that answers at once (EVENTS=2000000)
-	@$(set_up) && local-stack/set-up/set-up.sh kafka
-	@cargo build --release --locked --quiet -p ingest --example s3_at_once
+	@$(set_up) && local-stack/set-up/set-up.sh kafka bench-s3-at-once
 	@$(local) bench-backlog $(if $(EVENTS),--events $(EVENTS))
 
 bench-wait: ## what a warm invocation is billed for when S3 and CloudWatch answer as late as AWS's
-	@$(bench_cargo) run --release --locked --quiet -p ingest --example billed_time
+	@local-stack/set-up/set-up.sh bench-billed-time && target/lambda/bench-billed-time/bootstrap
 
-.PHONY: bench-lake
 bench-lake: ## the table against the objects: reports before and after, a night after 30 and 300 days (OBJECTS=20000 ROWS=200)
-	@local-stack/set-up/set-up.sh lake jars binaries
-	@cargo build --release --locked --quiet -p pipeline --example lake_objects
-	@$(closed) env PYTHONPATH=emr $(lake) emr/benches/lake.py --folder "$(CURDIR)/.local/bench-lake" \
-		--writer target/release/examples/lake_objects --producer target/lambda/producer/bootstrap \
+	@local-stack/set-up/set-up.sh lake jars binaries bench-lake-objects
+	@$(closed) env PYTHONPATH=emr TRIBUTARY_SPARK_COMPILER=4 $(lake) emr/benches/lake.py --folder "$(CURDIR)/.local/bench-lake" --built target/lambda \
 		--objects $(or $(OBJECTS),20000) --rows $(or $(ROWS),200)
 
 .PHONY: chaos-lake

@@ -20,8 +20,23 @@ from lambda_events import RECORDS, kinesis_event, payloads
 from rich.console import Console
 from rich.table import Table
 
+BENCHES = ("bench-batch", "bench-bare")
 COUNTS = ("rows", "duplicates", "rejected", "aggregates")
 PEERS = Path(__file__).with_name("peers.py")
+
+
+#: As many columns of each type as a contract might add to ours.
+MORE_COLUMNS = "\n".join(
+    f'[[column]]\nname = "{kind}_{number}"\ntype = "{kind}"\n{rule}\nnullable = {nullable}\nabout = "One more."\n'
+    for number, nullable in enumerate(("false", "true"))
+    for kind, rule in (
+        ("string", "max_bytes = 32"),
+        ("integer", "min = 0"),
+        ("double", "min = 0\nmax = 1"),
+        ("boolean", ""),
+        ("timestamp", 'format = "rfc3339"'),
+    )
+)
 
 
 def run(command: list[str]) -> dict:
@@ -86,18 +101,20 @@ FUNCTION_ENVIRONMENT = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--producer", required=True, help="the producer's release binary")
-    parser.add_argument("--batch", required=True, help="the release build of the example `batch`")
-    parser.add_argument("--function", required=True, help="the deployed artifact")
+    parser.add_argument("--built", required=True, type=Path, help="the directory of the built binaries")
     parser.add_argument("--event", required=True, type=Path, help="where to keep the Lambda event")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each kind")
     arguments = parser.parse_args()
 
-    event = kinesis_event(payloads(arguments.producer))
+    built = {name: str(arguments.built / name / "bootstrap") for name in ("producer", "ingest-kinesis", *BENCHES)}
+    event = kinesis_event(payloads(built["producer"]))
     arguments.event.parent.mkdir(parents=True, exist_ok=True)
     arguments.event.write_bytes(event)
+    wide, event_of_wide = (arguments.event.with_name(name) for name in ("wide.toml", "wide.json"))
+    wide.write_text(f"{Path('functions/events/contract.toml').read_text()}\n{MORE_COLUMNS}")
+    event_of_wide.write_bytes(kinesis_event(payloads(built["producer"], wide)))
     contenders = {
-        "Rust, ours": ([arguments.batch, str(arguments.event), "40"], [arguments.function]),
+        "Rust, ours": ([built["bench-batch"], str(arguments.event), "40"], [built["ingest-kinesis"]]),
         "Python, tuned": (
             [sys.executable, str(PEERS), "tuned", str(arguments.event), "8"],
             [sys.executable, "-c", PYTHON_START],
@@ -109,30 +126,45 @@ def main() -> None:
     }
     runs = {name: [] for name in contenders}
     starts = {name: [] for name in contenders}
+    bare, with_more_columns = [], []
     for _ in range(arguments.rounds):
         for name, (batch, start) in contenders.items():
             runs[name].append(run(batch))
             starts[name].append(start_up_ms(start, FUNCTION_ENVIRONMENT))
+        with_more_columns.append(run([built["bench-batch"], event_of_wide, "40", wide]))
+        bare.append(start_up_ms([built["bench-bare"]], FUNCTION_ENVIRONMENT))
 
     counts = {name: {key: of[0][key] for key in COUNTS} for name, of in runs.items()}
     if len({json.dumps(count) for count in counts.values()}) != 1:
         sys.exit(f"the contenders disagree about the records: {counts}")
 
-    Console().print(table(event, counts["Rust, ours"], runs, starts, arguments.function))
-
-
-def table(event: bytes, counts: dict, runs: dict, starts: dict, function: str) -> Table:
-    """Medians (ms a batch, peak MiB of the process, ms from start to the first request), and multiples of ours."""
-    shown = Table(
-        title=f"{RECORDS:,} records, {len(event) / 1e6:.1f} MB: {counts['rows']:,} rows, {counts['duplicates']} "
-        f"duplicates, {counts['rejected']} rejected; artifact {os.path.getsize(function) / 1e6:.1f} MB"
+    ours = counts["Rust, ours"]
+    console = Console(width=80)
+    console.print(
+        f"{RECORDS:,} records, {len(event) / 1e6:.1f} MB: {ours['rows']:,} rows, {ours['duplicates']} duplicates, "
+        f"{ours['rejected']} rejected; artifact {os.path.getsize(built['ingest-kinesis']) / 1e6:.1f} MB; "
+        f"start-up of a function that does nothing {statistics.median(bare):.1f} ms",
+        highlight=False,
     )
+    console.print(table(runs, starts))
+    slower = median(with_more_columns, "milliseconds") / median(runs["Rust, ours"], "milliseconds")
+    console.print(
+        f"ten more typed columns: {median(with_more_columns, 'milliseconds'):.1f} ms, {slower:.2f} times", highlight=False
+    )
+
+
+def median(measured: list[dict], name: str) -> float:
+    return statistics.median(run[name] for run in measured)
+
+
+def table(runs: dict, starts: dict) -> Table:
+    """Medians (ms a batch, peak MiB of the process, ms from start to the first request), and multiples of ours."""
+    shown = Table(padding=(0, 0), collapse_padding=True)
     for column in ("", "ms", "ratio", "events/s", "MiB", "ratio", "start ms", "ratio", "Parquet kB"):
-        shown.add_column(column, justify="left" if column == "" else "right")
+        shown.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     ours = None
     for name, measured in runs.items():
-        ms = statistics.median(run["milliseconds"] for run in measured)
-        mib = statistics.median(run["mib"] for run in measured)
+        ms, mib = median(measured, "milliseconds"), median(measured, "mib")
         start = statistics.median(starts[name])
         ours = ours or (ms, mib, start)
         ratios = [f"{value / our:.1f}" for value, our in zip((ms, mib, start), ours, strict=True)]

@@ -24,21 +24,21 @@ LINE = "#3274d9"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--producer", required=True, help="the producer's release binary")
-    parser.add_argument("--batch", required=True, help="the release build of the example `batch`")
-    parser.add_argument("--window", required=True, help="the release build of the example `window_memory`")
+    parser.add_argument("--built", required=True, type=Path, help="the directory of the built binaries")
     parser.add_argument("--plot", required=True, type=Path, help="the SVG to write")
     arguments = parser.parse_args()
 
-    window = [(ids, window_megabytes(arguments.window, ids)) for ids in IDS]
-    records = payloads(arguments.producer)
+    program = arguments.built / "bench-window-memory/bootstrap"
+    window = [(ids, window_megabytes(program, ids)) for ids in IDS]
+    records = payloads(arguments.built / "producer/bootstrap")
     with TemporaryDirectory() as folder:
         event = Path(folder) / "event.json"
 
         def milliseconds(content: bytes, count: int) -> float:
             event.write_bytes(content)
             rounds = min(RECORDS_MEASURED // count, MOST_ROUNDS)
-            ran = subprocess.run([arguments.batch, event, str(rounds)], check=True, capture_output=True)
+            command = [arguments.built / "bench-batch/bootstrap", event, str(rounds)]
+            ran = subprocess.run(command, check=True, capture_output=True)
             return json.loads(ran.stdout)["milliseconds"]
 
         batch = [(count, milliseconds(kinesis_event(records[:count]), count) / count * 1000) for count in BATCHES]
@@ -53,7 +53,7 @@ def main() -> None:
     draw(panels, arguments.plot)
 
 
-def window_megabytes(program: str, ids: int) -> float:
+def window_megabytes(program: Path, ids: int) -> float:
     """The peak of a process that fills a window."""
     said = subprocess.run([program, str(ids)], check=True, capture_output=True, text=True).stdout
     return float(re.search(r"([0-9.]+) MB at the peak", said)[1])

@@ -4,17 +4,19 @@ import base64
 import json
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 RECORDS = 10_000
 ARRIVAL_SECONDS = 1_795_348_800
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/tributary-events"
 
 
-def payloads(producer: str) -> list[bytes]:
+def payloads(producer: str | Path, contract: Path | None = None) -> list[bytes]:
     """RECORDS of them, some malformed, some twice."""
+    of = ["--contract", contract] if contract else []
     shares = "--duplicates 0.01 --malformed 0.001 --late 0.01 --outliers 0.001 --test-events 0"
     generated = subprocess.run(
-        [producer, *f"--sink stdout --events {RECORDS} --seed 1 --days 1 --first-day 2026-11-20 {shares}".split()],
+        [producer, *f"--sink stdout --events {RECORDS} --seed 1 --days 1 --first-day 2026-11-20 {shares}".split(), *of],
         check=True,
         capture_output=True,
     )

@@ -22,7 +22,7 @@ compile local-stack/set-up/build-constraints.lock
 compile local-stack/set-up/stack.lock --exclude-newer 2025-10-01
 compile local-stack/set-up/deploy.lock --exclude-newer 2025-10-01
 compile local-stack/set-up/audit.lock
-compile local-stack/set-up/bench.lock
+compile local-stack/set-up/plot.lock
 compile local-stack/set-up/monitor.lock
 compile local-stack/set-up/monitor-test.lock
 compile emr/requirements.lock

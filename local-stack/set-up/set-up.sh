@@ -96,10 +96,19 @@ maven_jars() { # part and directory, pom, what they are
 }
 
 binaries() {
-    local names=(ingest-kinesis ingest-redpanda producer event-source) built=target/lambda-built name host
-    local arguments=(build --release --locked --quiet)
-    for name in "${names[@]}"; do arguments+=(--bin "$name"); done
+    local name
     [ -x target/lambda/ingest-kinesis/bootstrap ] || say "Rust release build of functions, producer, event source (minutes)"
+    release ingest-kinesis ingest-redpanda producer event-source
+    # As in the package on Lambda.
+    for name in ingest-kinesis ingest-redpanda; do
+        cmp -s functions/events/contract.toml "target/lambda/$name/contract.toml" || cp functions/events/contract.toml "target/lambda/$name/"
+    done
+}
+
+release() { # names of binaries
+    local built=target/lambda-built name host
+    local arguments=(build --release --locked --quiet)
+    for name in "$@"; do arguments+=(--bin "$name"); done
     # One command for all of them: what they share is compiled once, with one linker and one set of flags.
     if [ "$(uname -s)" = Linux ]; then
         PATH="$PWD/.local/venv/build/bin:$PATH" cargo lambda "${arguments[@]}" --skip-target-check --lambda-dir "$built"
@@ -108,20 +117,16 @@ binaries() {
         host=$(rustc -vV | sed -n 's/^host: //p')
         # Named, so that a target in the user's configuration of cargo is not taken.
         cargo "${arguments[@]}" --target "$host"
-        for name in "${names[@]}"; do
+        for name in "$@"; do
             mkdir -p "$built/$name"
             cp "target/$host/release/$name" "$built/$name/bootstrap"
         done
     fi
     # Renamed into place: a binary that runs cannot be written to, but it can be replaced.
-    for name in "${names[@]}"; do
+    for name in "$@"; do
         mkdir -p "target/lambda/$name"
         cmp -s "$built/$name/bootstrap" "target/lambda/$name/bootstrap" ||
             mv -f "$built/$name/bootstrap" "target/lambda/$name/bootstrap"
-    done
-    # As in the package on Lambda.
-    for name in ingest-kinesis ingest-redpanda; do
-        cmp -s functions/events/contract.toml "target/lambda/$name/contract.toml" || cp functions/events/contract.toml "target/lambda/$name/"
     done
 }
 
@@ -137,7 +142,7 @@ part() {
     grafana) grafana ;;
     cdk) cdk ;;
     audit) python_lock audit local-stack/set-up/audit.lock "pip-audit" ;;
-    bench) python_lock bench local-stack/set-up/bench.lock "matplotlib" ;;
+    plot) python_lock plot local-stack/set-up/plot.lock "matplotlib" ;;
     deploy) python_lock deploy local-stack/set-up/deploy.lock "LocalStack with all that a deployment needs" ;;
     kafka) maven_jars kafka local-stack/set-up/kafka/pom.xml "Apache Kafka (the broker in Redpanda's place)" ;;
     jars) maven_jars jars emr/pom.xml "S3A and Iceberg jars for Spark" ;;
@@ -145,8 +150,12 @@ part() {
         part build
         binaries
         ;;
+    bench-*)
+        part build
+        release "$1"
+        ;;
     *)
-        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, kafka, jars, binaries, monitor, monitor-test, grafana, cdk, deploy, audit" >&2
+        echo "set-up.sh: no part '$1'; there are lake, stack, build, kinesis, kafka, jars, binaries, monitor, monitor-test, grafana, cdk, deploy, audit, plot, and bench-batch and the other programs of functions/benches" >&2
         exit 2
         ;;
     esac

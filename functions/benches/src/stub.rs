@@ -16,11 +16,13 @@ use tokio::time::sleep;
 
 /// How long it waits before it answers.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Delays {
+pub struct Delays {
     /// LIST and GET.
-    pub(crate) read: Duration,
-    pub(crate) put: Duration,
-    pub(crate) metrics: Duration,
+    pub read: Duration,
+    /// PUT.
+    pub put: Duration,
+    /// `PutMetricData`.
+    pub metrics: Duration,
 }
 
 #[derive(Clone)]
@@ -30,7 +32,10 @@ struct Stub {
 }
 
 /// Serves as long as the process lives, on a thread of its own. Returns its endpoint.
-pub(crate) fn serve(delays: Delays) -> anyhow::Result<String> {
+///
+/// # Panics
+/// Never: its lock is held by no thread that panics.
+pub fn serve(delays: Delays) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;

@@ -55,7 +55,7 @@ def backlog(settings: Settings, console: Console, steps: Steps, events: int = EV
 @contextmanager
 def s3_that_answers_at_once(settings: Settings) -> Iterator[str]:
     """Its endpoint."""
-    program = settings.root / "target/release/examples/s3_at_once"
+    program = settings.root / "target/lambda/bench-s3-at-once/bootstrap"
     with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().strip()

@@ -1,25 +1,16 @@
-//! `batch EVENT ROUNDS`: carries one Lambda event, of a stream or of a topic, through the pure part, `ROUNDS` times, and
+//! `bench-batch EVENT ROUNDS [CONTRACT]`: carries one Lambda event, of a stream or of a topic, through the pure part, `ROUNDS` times, and
 //! prints one JSON line: the median milliseconds, rows, duplicates, rejected records and Parquet bytes. The peers in
-//! `benches/peers` print the same, so that `make bench` can set them side by side.
+//! `peers.py` print the same, so that `make bench` can set them side by side.
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the clock is what this program is for"
-)]
 
 use std::error::Error;
 use std::time::Instant;
 
+use benches::{LATENESS, SEED};
 use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use pipeline::{cells, decode};
-
-const SEED: u64 = 1;
-const LATENESS: Lateness = Lateness {
-    bound_ms: 60 * 60_000,
-};
 
 const FILTER: Filter = Filter {
     keep_test_events: true,
@@ -28,9 +19,13 @@ const FILTER: Filter = Filter {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(event), Some(rounds)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: batch EVENT ROUNDS".into());
+        return Err("usage: bench-batch EVENT ROUNDS [CONTRACT]".into());
     };
     let event = std::fs::read(event)?;
+    let contract = match arguments.next() {
+        Some(file) => &Contract::of_file(&file, &std::fs::read(&file)?)?,
+        None => Contract::ours(),
+    };
     let of_topic = event.starts_with(br#"{"eventSource""#);
     let mut milliseconds = Vec::new();
     let mut outcome = String::new();
@@ -46,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut aggregates, mut bytes) = (0, 0);
         for cell in batches
             .iter()
-            .flat_map(|batch| cells(batch, Contract::ours(), FILTER, IdHasher::new(SEED)))
+            .flat_map(|batch| cells(batch, contract, FILTER, IdHasher::new(SEED)))
         {
             rejected += cell.rejected().len() as u64;
             let plan = cell.plan(&window);

@@ -9,17 +9,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use benches::{SEED, settings, stub};
 use events::Contract;
 use ingest::config::{Broker, PartialResponses};
 use ingest::environment::Environment;
-use ingest::handler::{Handler, Settings};
+use ingest::handler::Handler;
 use ingest::lake::S3;
 use ingest::lineage::Roots;
-use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use tokio::time::Instant;
-
-mod stub;
 
 const DELAYS: stub::Delays = stub::Delays {
     read: Duration::from_millis(25),
@@ -42,16 +39,8 @@ async fn main() -> anyhow::Result<()> {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .load()
         .await;
-    let settings = Settings {
-        filter: Filter::default(),
-        lateness: Lateness {
-            bound_ms: 60 * 60_000,
-        },
-        horizon_ms: 15 * 60_000,
-        memory_mb: 1024,
-    };
     let lake = S3::new(&config, "lake".to_owned());
-    let handler = Handler::new(lake, Roots, Contract::ours().clone(), settings, 7);
+    let handler = Handler::new(lake, Roots, Contract::ours().clone(), settings(), SEED);
     let metrics = aws_sdk_cloudwatch::Client::new(&config);
     let form = PartialResponses::SequenceNumber;
     let mut environment = Environment::new(handler, Broker::Kinesis, form, Some(metrics));

@@ -1,4 +1,4 @@
-//! `lake_objects DIRECTORY DAY OBJECTS ROWS < EVENTS`: carries events, one a line, through the pure part and writes what
+//! `bench-lake-objects DIRECTORY DAY OBJECTS ROWS < EVENTS`: carries events, one a line, through the pure part and writes what
 //! it would commit as a lake in a directory: `OBJECTS` objects of `ROWS` records each and their rollups, over four
 //! shards and the UTC day of arrival `DAY`. `make bench-lake` compacts them.
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
@@ -8,20 +8,16 @@ use std::error::Error;
 use std::io::{BufRead, stdin};
 use std::path::Path;
 
+use benches::{LATENESS, SEED};
 use events::Contract;
 use jiff::civil::Date;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use pipeline::{cells, decode};
 use serde_json::{Value, json};
 
-const SEED: u64 = 1;
 const SHARDS: u32 = 4;
 const SECONDS_PER_DAY: f64 = 86_400.0;
-const LATENESS: Lateness = Lateness {
-    bound_ms: 60 * 60_000,
-};
 const FILTER: Filter = Filter {
     keep_test_events: false,
 };
@@ -29,7 +25,7 @@ const FILTER: Filter = Filter {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [directory, day, objects, rows] = arguments.as_slice() else {
-        return Err("usage: lake_objects DIRECTORY DAY OBJECTS ROWS < EVENTS".into());
+        return Err("usage: bench-lake-objects DIRECTORY DAY OBJECTS ROWS < EVENTS".into());
     };
     let (objects, rows): (u32, usize) = (objects.parse()?, rows.parse()?);
     let day_start = day

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
-mod stub;
+use benches::stub;
 
 fn main() -> anyhow::Result<()> {
     println!("{}", stub::serve(stub::Delays::default())?);

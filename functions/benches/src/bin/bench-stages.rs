@@ -1,24 +1,16 @@
 //! The stages of the pure part on one Lambda event of 10,000 records. `make bench` runs it, and compares the whole
 //! with the same work in Python.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "its input is named by the environment: divan takes no arguments"
-)]
 
+use benches::{LATENESS, SEED};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use pipeline::{cells, decode, parse};
 
-const SEED: u64 = 1;
 const HASHER: IdHasher = IdHasher::new(SEED);
-const LATENESS: Lateness = Lateness {
-    bound_ms: 60 * 60_000,
-};
 
 fn main() {
     divan::main();

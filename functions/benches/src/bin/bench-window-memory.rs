@@ -1,4 +1,4 @@
-//! `window_memory IDS`: what a window of so many ids takes, at its peak while it fills, in one line. It fills by objects
+//! `bench-window-memory IDS`: what a window of so many ids takes, at its peak while it fills, in one line. It fills by objects
 //! of 5,000 rows. `make bench-window` runs it.
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
 #![expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -12,7 +12,7 @@ const IDS_PER_OBJECT: u64 = 5000;
 fn main() -> Result<(), Box<dyn Error>> {
     let ids: u64 = std::env::args()
         .nth(1)
-        .ok_or("usage: window_memory IDS")?
+        .ok_or("usage: bench-window-memory IDS")?
         .parse()?;
     let before = peak_bytes()?;
     let hasher = IdHasher::new(7);

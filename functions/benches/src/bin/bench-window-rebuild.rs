@@ -8,13 +8,11 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-
+use benches::{SEED, settings};
 use events::Contract;
-use ingest::handler::{Handler, Outcome, Settings};
+use ingest::handler::{Handler, Outcome};
 use ingest::lake::S3;
 use ingest::lineage::Roots;
-use pipeline::filter::Filter;
-use pipeline::rollup::Lateness;
 use tokio::time::Instant;
 
 const OBJECTS: u32 = 200;
@@ -54,15 +52,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn environment(lake: S3) -> Handler<S3, Roots> {
-    let settings = Settings {
-        filter: Filter::default(),
-        lateness: Lateness {
-            bound_ms: 60 * 60_000,
-        },
-        horizon_ms: 15 * 60_000,
-        memory_mb: 1024,
-    };
-    Handler::new(lake, Roots, Contract::ours().clone(), settings, 7)
+    Handler::new(lake, Roots, Contract::ours().clone(), settings(), SEED)
 }
 
 async fn deliver(
