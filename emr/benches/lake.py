@@ -160,7 +160,9 @@ def night(bench: Bench, days: int, objects: int, rows: int) -> float:
 
 def show(found: dict[str, float], nights: dict[int, float], objects: int, rows: int, console: Console) -> None:
     """The table of ratios."""
-    table = Table(title=f"{objects:,} objects of {rows} rows, in a directory", title_justify="left", collapse_padding=True)
+    table = Table(
+        title=f"{objects:,} objects of {rows} rows, in a directory", title_justify="left", collapse_padding=True
+    )
     for column in ("what", "seconds", "ratio", "must"):
         table.add_column(column, justify="left" if column == "what" else "right")
     table.add_row("full report over the objects", f"{found['objects']:.1f}", "", "")

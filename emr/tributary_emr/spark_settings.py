@@ -62,8 +62,8 @@ WORKERS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-#: What a commit of the compaction has at most, as its options, by the same sizes. Memory follows the portion and not the
-#: backlog: 20,000 objects took a heap of 2 GB (README.md), so the workers are the report's.
+#: What a commit of the compaction has at most, as its options, by the same sizes. Memory follows the portion and not
+#: the backlog: 20,000 objects took a heap of 2 GB (README.md), so the workers are the report's.
 SLICES: Mapping[str, Sequence[str]] = {
     "1GB": (),
     "100GB": ("--slice-mib", "16384", "--slice-objects", "100000"),
