@@ -40,14 +40,11 @@ MORE_COLUMNS = "\n".join(
 
 
 def run(command: list[str]) -> dict:
-    """One process: what it prints, and its peak memory in MiB."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{command[0]} ended with status {process.returncode}")
-    return {**json.loads(output), "mib": usage.ru_maxrss / 1024}
+    """What one process prints."""
+    ran = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if ran.returncode != 0:
+        sys.exit(f"{command[0]} ended with status {ran.returncode}")
+    return json.loads(ran.stdout)
 
 
 def start_up_ms(command: list[str], environment: dict) -> float:
@@ -164,7 +161,7 @@ def table(runs: dict, starts: dict) -> Table:
         shown.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     ours = None
     for name, measured in runs.items():
-        ms, mib = median(measured, "milliseconds"), median(measured, "mib")
+        ms, mib = median(measured, "milliseconds"), median(measured, "peak_bytes") / 2**20
         start = statistics.median(starts[name])
         ours = ours or (ms, mib, start)
         ratios = [f"{value / our:.1f}" for value, our in zip((ms, mib, start), ours, strict=True)]

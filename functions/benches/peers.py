@@ -194,6 +194,12 @@ def parquet(table):
     return buffer.tell()
 
 
+def peak_bytes():
+    """Of this process so far (proc(5)). What the kernel tells its parent counts the parent's own memory."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
+
 def main():
     peer = {"plain": plain, "tuned": tuned}[sys.argv[1]]
     with open(sys.argv[2], "rb") as file:
@@ -207,7 +213,7 @@ def main():
         milliseconds.append((time.perf_counter() - started) * 1000)
     counts = {"rows": len(rows), "duplicates": duplicates, "rejected": rejected, "aggregates": len(aggregates)}
     outcome = {**counts, "bytes": size}
-    print(json.dumps({"milliseconds": statistics.median(milliseconds), **outcome}))
+    print(json.dumps({"milliseconds": statistics.median(milliseconds), "peak_bytes": peak_bytes(), **outcome}))
 
 
 if __name__ == "__main__":

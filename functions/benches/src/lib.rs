@@ -3,6 +3,7 @@
 
 pub mod stub;
 
+use anyhow::Context;
 use ingest::handler::Settings;
 use pipeline::filter::Filter;
 use pipeline::rollup::Lateness;
@@ -23,4 +24,15 @@ pub fn settings() -> Settings {
         horizon_ms: 15 * 60_000,
         memory_mb: 1024,
     }
+}
+
+/// The largest resident set of this process so far (proc(5), `VmHWM` in kB), in bytes.
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub fn peak_bytes() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kilobytes.context("no VmHWM")?.parse::<u64>()? * 1024)
 }

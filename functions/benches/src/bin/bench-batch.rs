@@ -1,12 +1,12 @@
 //! `bench-batch EVENT ROUNDS [CONTRACT]`: carries one Lambda event, of a stream or of a topic, through the pure part, `ROUNDS` times, and
-//! prints one JSON line: the median milliseconds, rows, duplicates, rejected records and Parquet bytes. The peers in
-//! `peers.py` print the same, so that `make bench` can set them side by side.
+//! prints one JSON line: the median milliseconds, the process's peak of memory, rows, duplicates, rejected records and
+//! Parquet bytes. The peers in `peers.py` print the same, so that `make bench` can set them side by side.
 #![expect(clippy::print_stdout, reason = "printing is its purpose")]
 
 use std::error::Error;
 use std::time::Instant;
 
-use benches::{LATENESS, SEED};
+use benches::{LATENESS, SEED, peak_bytes};
 use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
@@ -61,8 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     milliseconds.sort_by(f64::total_cmp);
     println!(
-        r#"{{"milliseconds":{:.3},{outcome}}}"#,
-        milliseconds[milliseconds.len() / 2]
+        r#"{{"milliseconds":{:.3},"peak_bytes":{},{outcome}}}"#,
+        milliseconds[milliseconds.len() / 2],
+        peak_bytes()?,
     );
     Ok(())
 }

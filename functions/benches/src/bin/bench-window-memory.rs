@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use benches::peak_bytes;
 use pipeline::dedupe::{IdHasher, SeenIds};
 
 const IDS_PER_OBJECT: u64 = 5000;
@@ -29,12 +30,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         grown as f64 / ids as f64
     );
     Ok(())
-}
-
-/// The largest resident set of this process so far (proc(5), `VmHWM` in kB).
-fn peak_bytes() -> Result<u64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kilobytes.ok_or("no VmHWM")?.parse::<u64>()? * 1024)
 }
