@@ -1,7 +1,7 @@
 /** The nightly run's states: compact, report, and on one night of the week validate. */
 import { PREFIX } from "./names.ts";
 import { reachHours, type Settings } from "./settings.ts";
-import { sparkSubmit } from "./spark-settings.ts";
+import { SLICES, sparkSubmit } from "./spark-settings.ts";
 
 /** The jobs, in the order of a night; files of emr/tributary_emr. */
 export const JOBS = ["compact", "report", "validate_table"] as const;
@@ -139,6 +139,7 @@ function argumentsOf({ settings, lake, database, stream }: Night, job: Job): str
         ...["--on-unreadable", settings.compactOnUnreadable],
         ...["--reach-hours", String(reach)],
         ...["--remember-days", String(Math.max(REMEMBER_DAYS, Math.ceil(reach / 24) + 1))],
+        ...SLICES[settings.sparkSize],
       ];
     case "report":
       return [...input, "--output", `${at}${PREFIX.reports}p95_event_duration.csv`];

@@ -47,6 +47,13 @@ export const SIZES: Readonly<Record<Size, SparkConf>> = {
   },
 };
 
+/** What a commit of the compaction has at most, as its options. */
+export const SLICES: Readonly<Record<Size, readonly string[]>> = {
+  "1GB": [],
+  "100GB": ["--slice-mib", "16384", "--slice-objects", "100000"],
+  "10TB": ["--slice-mib", "131072", "--slice-objects", "400000"],
+};
+
 /** Parameters of spark-submit for a job with the table, on a lake of that size. */
 export function sparkSubmit(size: Size): string {
   return Object.entries({ ...COMMON, ...TABLE, ...SIZES[size] })

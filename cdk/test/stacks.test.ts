@@ -13,7 +13,7 @@ import { CONTRACT } from "../lib/artifact.ts";
 import { EVENTS_COLUMNS, ROLLUPS_COLUMNS } from "../lib/catalog.ts";
 import { IN_TABLE, TABLE } from "../lib/names.ts";
 import { isValidated } from "../lib/nightly-machine.ts";
-import { COMMON, SIZES, TABLE as TABLE_SETTINGS } from "../lib/spark-settings.ts";
+import { COMMON, SIZES, SLICES, TABLE as TABLE_SETTINGS } from "../lib/spark-settings.ts";
 import {
   elfHeader,
   EVERYTHING,
@@ -495,18 +495,18 @@ test("the jobs read the lake and its table, and write the one report", () => {
 });
 
 test("Spark is set by the size of the lake, as emr/submit sets it, and Iceberg is EMR's own", () => {
-  const parameters = String(
-    machine({ sparkSize: "100GB", reportSparkSubmit: "--conf spark.driver.memory=20g" }).States.Compact?.Parameters
-      .JobDriver.SparkSubmit.SparkSubmitParameters,
-  );
+  const submitted = machine({ sparkSize: "100GB", reportSparkSubmit: "--conf spark.driver.memory=20g" }).States.Compact
+    ?.Parameters.JobDriver.SparkSubmit;
+  const parameters = String(submitted?.SparkSubmitParameters);
+  assert.deepEqual((submitted?.EntryPointArguments as string[]).slice(-4), SLICES["100GB"]);
   assert.match(parameters, /spark\.jars=\/usr\/share\/aws\/iceberg\/lib\/iceberg-spark3-runtime\.jar /);
   assert.match(parameters, /spark\.sql\.shuffle\.partitions=2000 .*--conf spark\.driver\.memory=20g$/);
   const script =
     "import json; from tributary_emr import spark_settings as s; " +
-    "print(json.dumps([dict(s.COMMON), dict(s.TABLE), {n: {**s.DATA[n], **s.WORKERS[n]} for n in s.SIZES}]))";
+    "print(json.dumps([dict(s.COMMON), dict(s.TABLE), {n: {**s.DATA[n], **s.WORKERS[n]} for n in s.SIZES}, dict(s.SLICES)]))";
   const python = spawnSync("python3", ["-c", script], { cwd: fileURLToPath(new URL("../../emr", import.meta.url)) });
   assert.equal(python.status, 0, String(python.stderr));
-  assert.deepEqual([COMMON, TABLE_SETTINGS, SIZES], JSON.parse(String(python.stdout)));
+  assert.deepEqual([COMMON, TABLE_SETTINGS, SIZES, SLICES], JSON.parse(String(python.stdout)));
 });
 
 test("the schedule starts the machine", () => {

@@ -10,7 +10,7 @@ from lake_of_tests import Lake, event
 from pyspark.sql import SparkSession
 
 from tributary_emr import averages, report, rules
-from tributary_emr.lake import LakeError
+from tributary_emr.lake import LakeError, StoredObject, _file_system, _listed
 from tributary_emr.schema import ObjectName
 from tributary_emr.validate import Validation, validate
 
@@ -45,6 +45,24 @@ def test_streams_whose_names_begin_like_hidden_files_are_read_by_every_job(
     assert (counted, found.breaches, found.rows, found.rollups.rows) == ([12, 12], [], 12, 6)
     count = f"SELECT count(*) FROM read_parquet('{lake.root}/events/*/*.parquet')"
     assert duckdb.sql(count).fetchall() == [(12,)]
+
+
+def test_a_local_folder_is_listed_as_hadoop_lists_it(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("a b#c?d%20e+f", "wü", ".hidden", ".a.parquet.crc", "a.crc", "date=2026-11-22/a.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    path, hadoop = _file_system(spark, str(tmp_path))
+    files = hadoop.listFiles(path, True)
+    below = []
+    while files.hasNext():
+        below.append(files.next())
+    for theirs, recursive in ((hadoop.listStatus(path), False), (below, True)):
+        expected = {
+            (StoredObject(found.getPath().toString(), found.getLen(), found.getModificationTime()), found.isDirectory())
+            for found in theirs
+        }
+        assert set(_listed(spark, hadoop, path, recursive=recursive)) == expected
+        assert len(expected) == 5
 
 
 @pytest.mark.parametrize("name", ["a b#c?d%20e+f", "x*y[z]{p,q}\\wü", "~'!$&;(v):w"])

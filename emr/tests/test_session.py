@@ -45,6 +45,11 @@ LOCALES = {
 }
 
 
+def test_a_compiler_that_java_does_not_have_is_named() -> None:
+    with pytest.raises(SessionError, match=r"^TRIBUTARY_SPARK_COMPILER is 'best'; it must be 1 .* or 4 "):
+        local_config({"TRIBUTARY_SPARK_COMPILER": "best"}, uris=[])
+
+
 def test_nothing_of_another_spark_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"PATH": "/bin", "JAVA_HOME": "/java", "AWS_REGION": "us-east-1", "TRIBUTARY_SPARK_MEMORY": "1g"}
     environ = kept | OTHER_SPARK

@@ -89,13 +89,14 @@ def list_days(spark: SparkSession, prefix: str, first: date | None) -> tuple[lis
             return [], []
         objects: list[StoredObject] = []
         strange: list[StoredObject] = []
+        # Looked up once: each name on the way to a class is a call.
+        path_of = spark.sparkContext._jvm.org.apache.hadoop.fs.Path
         for stored, is_folder in _listed(spark, file_system, path):
             day = re.search(r"/date=(\d{4}-\d\d-\d\d)$", stored.uri) if is_folder else None
             if day is None:
                 strange.append(stored)
             elif first is None or day[1] >= first.isoformat():
-                folder = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(stored.uri)
-                for inner, is_inner_folder in _listed(spark, file_system, folder):
+                for inner, is_inner_folder in _listed(spark, file_system, path_of(stored.uri)):
                     (strange if is_inner_folder else objects).append(inner)
     except (Py4JJavaError, OSError) as error:
         raise LakeError(f"{prefix}: cannot be listed: {_told(error)}") from error

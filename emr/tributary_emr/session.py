@@ -91,6 +91,9 @@ def require_java(environ: Mapping[str, str]) -> None:
 def local_config(environ: Mapping[str, str], *, uris: Sequence[str], table: bool = False) -> dict[str, str]:
     """Spark's configuration for a local session, which may be one that reads and writes a `table`."""
     jars = Path(environ.get("TRIBUTARY_SPARK_JARS", _DEFAULT_JARS))
+    compiler = environ.get("TRIBUTARY_SPARK_COMPILER", "1")
+    if compiler not in ("1", "4"):
+        raise SessionError(f"TRIBUTARY_SPARK_COMPILER is '{compiler}'; it must be 1 (quick) or 4 (better)")
     config = {
         "spark.master": environ.get("TRIBUTARY_SPARK_MASTER", "local[2]"),
         "spark.driver.bindAddress": "127.0.0.1",
@@ -98,7 +101,7 @@ def local_config(environ: Mapping[str, str], *, uris: Sequence[str], table: bool
         "spark.driver.memory": environ.get("TRIBUTARY_SPARK_MEMORY", "2g"),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
         # A short job is over before the better compiler pays. With it alone Java stops compiling after 48 MB of code.
-        f" -XX:TieredStopAtLevel={environ.get('TRIBUTARY_SPARK_COMPILER', '1')} -XX:ReservedCodeCacheSize=240m"
+        f" -XX:TieredStopAtLevel={compiler} -XX:ReservedCodeCacheSize=240m"
         # Java 18 and newer are told to let Hadoop ask who the user is.
         " -Djava.security.manager=allow",
         "spark.ui.enabled": "false",

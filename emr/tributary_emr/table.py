@@ -44,8 +44,6 @@ _PROPERTIES = {
     "write.target-file-size-bytes": str(256 << 20),
     # Within a file rows are sorted by device type: a reader of one type reads a row group or two.
     "write.parquet.row-group-size-bytes": str(16 << 20),
-    # Two of them in a task: a day of a small stream is read by all cores. The default is 128 MB.
-    "read.split.target-size": str(32 << 20),
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }

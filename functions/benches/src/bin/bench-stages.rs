@@ -8,7 +8,7 @@ use divan::counter::ItemsCount;
 use events::Contract;
 use pipeline::dedupe::{IdHasher, SeenIds};
 use pipeline::filter::Filter;
-use pipeline::{cells, decode, parse};
+use pipeline::{Cell, Plan, cells, decode, parse};
 
 const HASHER: IdHasher = IdHasher::new(SEED);
 
@@ -72,25 +72,22 @@ fn dedupe(bencher: Bencher) {
 
 #[divan::bench]
 fn encode_parquet(bencher: Bencher) {
-    let event = event();
-    let batch = decode::kinesis(&event).unwrap();
-    let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
-    let plans: Vec<_> = cells
-        .iter()
-        .map(|cell| cell.plan(&SeenIds::default()))
-        .collect();
-    bencher.counter(ItemsCount::new(batch.len())).bench(|| {
-        cells
-            .iter()
-            .zip(&plans)
-            .filter_map(|(cell, plan)| cell.encode(plan).unwrap())
-            .map(|object| object.body.len())
-            .sum::<usize>()
+    of_planned_cells(bencher, |cell, plan| {
+        cell.encode(plan)
+            .unwrap()
+            .map_or(0, |object| object.body.len())
     });
 }
 
 #[divan::bench]
 fn rollup(bencher: Bencher) {
+    of_planned_cells(bencher, |cell, plan| {
+        cell.rollup(plan, LATENESS, SEED).unwrap().rows
+    });
+}
+
+/// Measures `stage` on every cell of the event, of which the plans are made before.
+fn of_planned_cells(bencher: Bencher, stage: impl Fn(&Cell, &Plan) -> usize + Sync) {
     let event = event();
     let batch = decode::kinesis(&event).unwrap();
     let cells = cells(&batch, Contract::ours(), Filter::default(), HASHER);
@@ -99,11 +96,8 @@ fn rollup(bencher: Bencher) {
         .map(|cell| cell.plan(&SeenIds::default()))
         .collect();
     bencher.counter(ItemsCount::new(batch.len())).bench(|| {
-        cells
-            .iter()
-            .zip(&plans)
-            .map(|(cell, plan)| cell.rollup(plan, LATENESS, SEED).unwrap().rows)
-            .sum::<usize>()
+        let planned = cells.iter().zip(&plans);
+        planned.map(|(cell, plan)| stage(cell, plan)).sum::<usize>()
     });
 }
 
