@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
@@ -24,8 +24,7 @@ class LakeError(Exception):
     """The lake cannot be read or written; the text is one line for the user."""
 
 
-@dataclass(frozen=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """One object of the lake."""
 
     uri: str
@@ -48,7 +47,7 @@ class StoredObject:
 
 def key_of(uri: str) -> str:
     """The key of an object, from any spelling of its URI (`file:/…` and `file:///…` are both in use)."""
-    return re.sub(r"^.*/(?=(events|rollups)/)", "", uri)
+    return uri[max(uri.rfind("/events/"), uri.rfind("/rollups/")) + 1 :]
 
 
 def place_of(uri: str) -> tuple[str, str, str]:

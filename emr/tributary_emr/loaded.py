@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import NamedTuple
 
 from tributary_emr.lake import LakeError, StoredObject
@@ -150,7 +151,7 @@ def newest_ms(objects: Sequence[Named]) -> int | None:
 def named(stored: StoredObject) -> Named | None:
     """The object with its name; `None` if it is none of ours, or lies under another date than its cell's."""
     name = ObjectName.of_key(stored.key)
-    if name is None or name.date != day_of(name.cell_start_ms).isoformat():
+    if name is None or name.date != _date_of(name.cell_start_ms):
         return None
     return Named(stored, name)
 
@@ -177,3 +178,9 @@ def day_of(ms: int) -> date:
 
 def _start_ms(day: date) -> int:
     return (day - date(1970, 1, 1)).days * _MS_PER_DAY
+
+
+# Objects are many and cells few.
+@lru_cache(maxsize=10_000)
+def _date_of(ms: int) -> str:
+    return day_of(ms).isoformat()

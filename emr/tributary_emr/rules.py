@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pyarrow as pa
@@ -168,12 +168,12 @@ def log_breaches(keys: Iterable[str], expired: Callable[[ObjectName], bool] = la
     """
     logs: defaultdict[ObjectName, set[int]] = defaultdict(set)
     for name in filter(None, map(ObjectName.of_key, keys)):
-        logs[replace(name, commit=0)].add(name.commit)
+        logs[name._replace(commit=0)].add(name.commit)
     for log, commits in logs.items():
         missing = [
             commit
             for commit in range(max(commits))
-            if commit not in commits and not expired(replace(log, commit=commit))
+            if commit not in commits and not expired(log._replace(commit=commit))
         ]
         if missing:
             cell = f"{log.stream}.{log.shard} from {_utc(log.cell_start_ms)}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from typing import NamedTuple
 
 from pyspark.sql.types import (
     BooleanType,
@@ -139,14 +140,11 @@ CONTRACT_HASH = "tributary-contract"
 AUDIT_NUMBERS = (FIRST_POSITION, LAST_POSITION, RECEIVED, WRITTEN, DUPLICATES, FILTERED, REJECTED)
 AUDIT = (*AUDIT_NUMBERS, VERSION)
 
-_KEY = re.compile(
-    r"events/date=(?P<date>\d{4}-\d\d-\d\d)/"
-    r"(?P<stream>[^/]+)\.(?P<shard>[^./]+)\.(?P<cell>\d{8}T\d{4})Z\.(?P<commit>\d{6,})\.parquet"
-)
+_LOG = re.compile(r"events/date=(?P<date>\d{4}-\d\d-\d\d)/(?P<stream>[^/]+)\.(?P<shard>[^./]+)\.(?P<cell>\d{8}T\d{4})Z")
+_COMMIT = re.compile(r"\d{6,}")
 
 
-@dataclass(frozen=True)
-class ObjectName:
+class ObjectName(NamedTuple):
     """What the key of an `events/` object says: its place in the log of a shard and a cell of the time grid."""
 
     date: str
@@ -163,30 +161,24 @@ class ObjectName:
 
         A stream's name that begins like a hidden file has a `!` before it.
         """
-        match = _KEY.fullmatch(key)
-        if match is None:
-            return None
-        shown = match["stream"]
-        stream = shown.removeprefix("!")
-        if stream.startswith(("_", ".", "!")) != (shown != stream):
-            return None
-        cell_start_ms = _cell_start_ms(match["cell"])
-        if cell_start_ms is None:
-            return None
-        return cls(
-            date=match["date"],
-            stream=stream,
-            shard=match["shard"],
-            cell_start_ms=cell_start_ms,
-            commit=int(match["commit"]),
-        )
+        name, dot, kind = key.rpartition(".")
+        log, _, commit = name.rpartition(".")
+        of_log = _log(log) if dot and kind == "parquet" and _COMMIT.fullmatch(commit) else None
+        return None if of_log is None else cls(*of_log, int(commit))
 
 
-# Objects are many and cells few, and this is half of what reading a name takes.
+# Objects are many and logs few, and this is most of what reading a name takes.
 @lru_cache(maxsize=10_000)
-def _cell_start_ms(text: str) -> int | None:
+def _log(text: str) -> tuple[str, str, str, int] | None:
+    match = _LOG.fullmatch(text)
+    if match is None:
+        return None
+    shown = match["stream"]
+    stream = shown.removeprefix("!")
+    if stream.startswith(("_", ".", "!")) != (shown != stream):
+        return None
     try:
-        start = datetime.strptime(text, "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
+        start = datetime.strptime(match["cell"], "%Y%m%dT%H%M").replace(tzinfo=timezone.utc)
     except ValueError:
         return None
-    return int(start.timestamp()) * 1000
+    return match["date"], stream, match["shard"], int(start.timestamp()) * 1000
