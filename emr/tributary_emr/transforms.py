@@ -42,7 +42,7 @@ REPORT_COLUMNS = (
     "p95_ms",
 )
 
-#: Rows of so many bytes, by the optimizer's estimate, are few enough for Spark's exact percentile: some millions, of
+#: Rows of so many bytes, by the optimizer's estimate, are few enough for Spark's exact percentile: a few millions, of
 #: which it keeps about 50 bytes each. It takes one reading less and half the stages, which decides for a small report,
 #: and loses for a large one.
 SMALL_BYTES = 32 << 20
