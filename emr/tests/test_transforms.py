@@ -215,7 +215,7 @@ def test_an_object_of_the_lake_reads_as_it_was_written(spark: SparkSession, lake
 
 @pytest.mark.parametrize("small_bytes", [EVERYTHING, 0])
 @pytest.mark.parametrize("by_day", [False, True])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_report_equals_the_brute_force(spark: SparkSession, seed: int, by_day: bool, small_bytes: int) -> None:
     rows = random_events(random.Random(seed), 4000)
     scope = OutlierScope.DAY if by_day else OutlierScope.GROUP
@@ -255,6 +255,8 @@ def test_the_rows_of_events_are_shuffled_once(spark: SparkSession, lake: Lake, s
     reused = [line for line in plan.splitlines() if "ReusedExchange" in line and "hashpartitioning(event_id" in line]
     assert plan.count("Exchange hashpartitioning(event_id") == readings, "the exchange, and notes of its reuse"
     assert len(reused) == readings - 1
+    if small_bytes:
+        assert plan.count("ReusedExchange") == 1
 
 
 def test_a_small_report_takes_one_reading_less(spark: SparkSession, lake: Lake) -> None:

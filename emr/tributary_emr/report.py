@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--approximate",
         action="store_true",
-        help="percentile from a sketch of bounded memory (rank error 1/10,000) instead of exact",
+        help="percentile from a sketch (rank error 1/10,000) instead of exact: a large report reads the rows once less",
     )
     parser.add_argument(
         "--minimum-events",

@@ -161,9 +161,9 @@ class ObjectName(NamedTuple):
 
         A stream's name that begins like a hidden file has a `!` before it.
         """
-        name, dot, kind = key.rpartition(".")
+        name, _, kind = key.rpartition(".")
         log, _, commit = name.rpartition(".")
-        of_log = _log(log) if dot and kind == "parquet" and _COMMIT.fullmatch(commit) else None
+        of_log = _log(log) if kind == "parquet" and _COMMIT.fullmatch(commit) else None
         return None if of_log is None else cls(*of_log, int(commit))
 
 

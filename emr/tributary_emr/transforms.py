@@ -191,7 +191,7 @@ def percentile_of_many(marked: DataFrame, durations: DataFrame) -> DataFrame:
             F.expr("min(event_duration) FILTER (WHERE up_to > floor(rank))").alias("lower"),
             F.expr("min(event_duration) FILTER (WHERE up_to > ceil(rank))").alias("upper"),
         )
-        .withColumn("p95_ms", F.expr(f"CASE WHEN rank >= 0 THEN if(lower = upper, lower, {between}) END"))
+        .withColumn("p95_ms", F.expr(f"if(lower = upper, lower, {between})"))
     )
 
 
@@ -199,7 +199,7 @@ def _around_rank(marked: DataFrame) -> DataFrame:
     """For each group the `rank` of its percentile among the rows that are no outliers, counted from 0, mostly between
     two of them; the durations `low` to `high` of the buckets that hold it, and how many rows lie `below` these.
 
-    Of a group of outliers alone the rank is below 0.
+    Of a group of outliers alone the rank is below 0, and no row lies above it: it has no `upper`, and no percentile.
     """
     # Spark's logarithm is StrictMath's, in order and alike on every machine; of zero it is NULL.
     logarithm = F.coalesce(F.floor(F.log("event_duration") * _BUCKETS_PER_E), F.lit(_BUCKET_OF_ZERO))
