@@ -20,7 +20,7 @@ from tributary_emr.csv_text import write_csv
 from tributary_emr.transforms import REPORT_COLUMNS
 
 #: Changes with the rule: a report of another rule holds for no day.
-RULE = 1
+RULE = 2
 
 
 @dataclass(frozen=True)
