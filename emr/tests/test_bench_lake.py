@@ -51,10 +51,10 @@ def test_the_bench_compares_equal_reports_of_objects_and_table(spark: SparkSessi
     report = (bench.lake("full") / "reports/table.csv").read_text()
     assert [line.split(",")[:3] for line in report.splitlines()[1:]] == [
         [str(bench_lake.DAY + timedelta(days=day)), *group]
-        for day in (0, 1)
+        for day in range(1 + bench_lake.REPEATED)
         for group in (("camera", "1000"), ("lock", "980"))
     ]
-    nights = {days: bench_lake.night(bench, days, objects=10, rows=100) for days in (1, 2)}
+    nights = bench_lake.nights(bench, (1, 2), objects=20, rows=100)
     shown = StringIO()
     bench_lake.show(found, nights, 20, 100, Console(file=shown, width=80))
     assert "report after one more day" in shown.getvalue()
