@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from math import sqrt
+from math import exp, sqrt
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -267,6 +268,26 @@ def test_the_rows_of_events_are_shuffled_once(
     assert len(reused) == readings - 1
 
 
+@pytest.mark.parametrize("small_bytes", [EVERYTHING, 0])
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0], ids=["mostly outliers", "half of them outliers", "mostly kept"])
+def test_the_bound_of_outliers_may_run_through_many_durations(
+    spark: SparkSession, kept: float, small_bytes: int
+) -> None:
+    rng = random.Random(6)
+    most = [rng.lognormvariate(4, 0.5) for _ in range(5000)]
+    around = [1 + (rng.random() - kept) / 300 for _ in range(200)]
+    # Where they stand moves the bound, which comes to rest among them.
+    bound = 100.0
+    for _ in range(60):
+        durations = most + [x * bound for x in around]
+        bound = fmean(durations) + 3 * stdev(durations)
+    rows = [event(n, event_duration=x) for n, x in enumerate(durations)]
+    actual = reported(frame(spark, rows), small_bytes=small_bytes)
+    assert_alike(actual, brute_force(rows))
+    beyond = sum(x > bound for x in most)
+    assert actual["2026-11-22", "thermostat"][1] - beyond == pytest.approx(200 * (1 - kept), abs=30)
+
+
 def test_only_a_small_report_keeps_durations_in_memory(spark: SparkSession, lake: Lake) -> None:
     lake.write([event(n) for n in range(500)])
     plan = report(read_events(spark, lake.events))._jdf.queryExecution().optimizedPlan().toString()
@@ -289,6 +310,7 @@ def test_the_percentile_is_exact_whatever_durations_are_alike(spark: SparkSessio
         "the rank between two near ones": [100.0] * 7 + [100.00000000000001],
         "all in one bucket": [1000 + rng.random() / 1000 for _ in range(300)],
         "as many buckets as rows": [1.02**n for n in range(300)],
+        "outliers on both sides in one bucket": [exp(1768.5 / 256) * x for x in [0.999, *[1.0, 1.00001] * 150, 1.001]],
         "ties": [float(rng.randrange(4)) for _ in range(301)],
     }
     rows = [

@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--approximate",
         action="store_true",
-        help="percentile from a sketch (rank error 1/10,000) instead of exact: a large report reads the rows once less",
+        help="percentile to 0.4 percent instead of exact: the rows are read once, and not twice",
     )
     parser.add_argument(
         "--minimum-events",
