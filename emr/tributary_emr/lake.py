@@ -99,7 +99,8 @@ def list_days(spark: SparkSession, prefix: str, first: date | None) -> tuple[lis
                     (strange if is_inner_folder else objects).append(inner)
     except (Py4JJavaError, OSError) as error:
         raise LakeError(f"{prefix}: cannot be listed: {_told(error)}") from error
-    return sorted(objects, key=lambda stored: stored.key), strange
+    # They share what is before the key.
+    return sorted(objects, key=lambda stored: stored.uri), strange
 
 
 # As `FileStatus.toString` writes it, in every file system of Hadoop's.

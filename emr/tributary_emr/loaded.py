@@ -67,12 +67,16 @@ class Loaded:
 
     def holds(self, found: Named) -> bool:
         """Whether this very object is loaded."""
-        return self.had(found.name) and found.stored.modified_ms <= self.logs[found.log].newest_ms
+        log = self._log_with(found.name)
+        return log is not None and found.stored.modified_ms <= log.newest_ms
 
     def had(self, name: ObjectName) -> bool:
         """Whether an object of this name has been loaded, this one or one before it."""
+        return self._log_with(name) is not None
+
+    def _log_with(self, name: ObjectName) -> Log | None:
         log = self.logs.get(LogKey(name.stream, name.shard, name.cell_start_ms))
-        return log is not None and name.commit < log.next and name.commit not in log.missing
+        return log if log is not None and name.commit < log.next and name.commit not in log.missing else None
 
     def with_objects(self, objects: Iterable[Named]) -> Loaded:
         """The same, with `objects` loaded."""
@@ -151,7 +155,7 @@ def newest_ms(objects: Sequence[Named]) -> int | None:
 def named(stored: StoredObject) -> Named | None:
     """The object with its name; `None` if it is none of ours, or lies under another date than its cell's."""
     name = ObjectName.of_key(stored.key)
-    if name is None or name.date != day_of(name.cell_start_ms).isoformat():
+    if name is None or name.date != _date_of(name.cell_start_ms):
         return None
     return Named(stored, name)
 
@@ -172,6 +176,11 @@ def slices(objects: Iterable[Named], *, most_objects: int, most_bytes: int) -> I
 
 
 # Names of objects are many and their cells few.
+@lru_cache(maxsize=10_000)
+def _date_of(ms: int) -> str:
+    return day_of(ms).isoformat()
+
+
 @lru_cache(maxsize=10_000)
 def day_of(ms: int) -> date:
     """The UTC date of a time in milliseconds since the Unix epoch."""
