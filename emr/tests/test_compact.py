@@ -1,7 +1,9 @@
 """The table holds each event once, whatever happens to the job that loads it."""
 
 import argparse
+import json
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +20,7 @@ from tributary_emr.compact import STEPS, Run, arguments, compact
 from tributary_emr.lake import LakeError
 from tributary_emr.load import Stopped
 from tributary_emr.loaded import Loaded
-from tributary_emr.table import BRANCH, Table
+from tributary_emr.table import BRANCH, FILE_BYTES, Table
 from tributary_emr.table_check import check_table
 from tributary_emr.tail import list_objects
 from tributary_emr.upkeep import ORPHANS, keep_up
@@ -354,6 +356,32 @@ def test_upkeep_changes_files_and_no_row(job: Job) -> None:
     assert job.table.changed_days(oldest) is None
     assert job.rows() == expected(*objects)
     assert job.breaches() == []
+
+
+@pytest.mark.parametrize("tenths", [8, 12, 15, 18, 22, 27])
+def test_a_day_in_order_is_left_as_it_is_whatever_its_size(job: Job, tenths: int) -> None:
+    target = 200_000
+    job.lake.write([event(0)])
+    job.run()
+    job.spark.sql(f"ALTER TABLE {job.where.table} SET TBLPROPERTIES ('{FILE_BYTES}'='{target}')")
+    rng = random.Random(tenths)
+    for number in range(1, 9):
+        # As hex digits, noise takes its own size when it is compressed.
+        noise = [rng.randbytes(target * tenths // 10 // 80).hex() for _ in range(10)]
+        arrival = ARRIVAL + number * HOUR
+        rows = [
+            event(
+                number * 10 + n,
+                arrival_time=arrival,
+                event_time=ARRIVAL - (number * 10 + n) * timedelta(minutes=1),
+                attributes=json.dumps(noise[n]),
+            )
+            for n in range(10)
+        ]
+        job.lake.write(rows)
+    job.run("--slice-objects", "1", "--small-files", "0")
+    assert "rewrote" in " ".join(job.run().upkeep)
+    assert job.run().upkeep == []
 
 
 def test_files_that_nothing_refers_to_go_once_a_week_when_they_are_old(job: Job) -> None:

@@ -33,6 +33,9 @@ TAGGED = "tributary.tagged"
 #: How branches of loads begin; then comes the time at which they were made, in seconds since the Unix epoch.
 BRANCH = "load_"
 
+#: Property of the table, Iceberg's: how large its files should be.
+FILE_BYTES = "write.target-file-size-bytes"
+
 # A change of the columns that meets another change is tried again, so many times.
 _ATTEMPTS = 5
 # Iceberg's exceptions for a change whose ground another commit has taken away.
@@ -41,7 +44,7 @@ _PARTITION = re.compile(r"event_time_day=(\d{4}-\d\d-\d\d)")
 _PROPERTIES = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
-    "write.target-file-size-bytes": str(256 << 20),
+    FILE_BYTES: str(256 << 20),
     # Within a file rows are sorted by device type: a reader of one type reads a row group or two.
     "write.parquet.row-group-size-bytes": str(16 << 20),
     "write.metadata.delete-after-commit.enabled": "true",

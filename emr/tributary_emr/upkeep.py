@@ -6,7 +6,10 @@ import argparse
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from tributary_emr.table import BRANCH, Conflict, Table
+from tributary_emr.table import BRANCH, FILE_BYTES, Conflict, Table
+
+# Iceberg's default.
+_FILE_BYTES = 512 << 20
 
 #: Property of the table: when files that nothing refers to were last looked for, in seconds since the Unix epoch.
 ORPHANS = "tributary.orphans-removed"
@@ -67,9 +70,13 @@ def _drop_branches(table: Table, options: argparse.Namespace, now: datetime) -> 
 def _rewrite(table: Table, options: argparse.Namespace, now: datetime) -> Iterator[str]:
     if not options.small_files:
         return
-    # Iceberg counts a file as small below three quarters of the table's file size, and takes each day by itself.
+    # Iceberg takes each day by itself, and also rewrites small files that are together larger than a file should be. By
+    # its own bound, three quarters, the two halves of one and a half are small, and would be rewritten each night.
+    small = int(table.property(FILE_BYTES) or _FILE_BYTES) * 2 // 5
     rewritten = table.call(
-        "rewrite_data_files", strategy="'sort'", options=f"map('min-input-files', '{options.small_files}')"
+        "rewrite_data_files",
+        strategy="'sort'",
+        options=f"map('min-input-files', '{options.small_files}', 'min-file-size-bytes', '{small}')",
     )
     if rewritten["rewritten_data_files_count"]:
         yield f"rewrote {rewritten['rewritten_data_files_count']:,} files as {rewritten['added_data_files_count']:,}"
