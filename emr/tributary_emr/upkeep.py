@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from tributary_emr.table import BRANCH, FILE_BYTES, Conflict, Table
 
 # Iceberg's default.
-_FILE_BYTES = 512 << 20
+_DEFAULT_FILE_BYTES = 512 << 20
 
 #: Property of the table: when files that nothing refers to were last looked for, in seconds since the Unix epoch.
 ORPHANS = "tributary.orphans-removed"
@@ -72,7 +72,7 @@ def _rewrite(table: Table, options: argparse.Namespace, now: datetime) -> Iterat
         return
     # Iceberg takes each day by itself, and also rewrites small files that are together larger than a file should be. By
     # its own bound, three quarters, the two halves of one and a half are small, and would be rewritten each night.
-    small = int(table.property(FILE_BYTES) or _FILE_BYTES) * 2 // 5
+    small = int(table.property(FILE_BYTES) or _DEFAULT_FILE_BYTES) * 2 // 5
     rewritten = table.call(
         "rewrite_data_files",
         strategy="'sort'",
