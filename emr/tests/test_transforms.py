@@ -252,6 +252,15 @@ def test_the_approximate_percentile_is_within_a_bucket_of_the_exact_one(spark: S
         assert actual[group][4] == pytest.approx(p95, rel=0.01)
 
 
+def test_the_approximate_percentile_of_one_bucket_is_its_mean(spark: SparkSession) -> None:
+    # Its ends are outliers, on both sides of the mean.
+    durations = [exp(1768.5 / 256) * x for x in [0.999, *[1.0, 1.00001] * 150, 1.001]]
+    rows = [event(n, event_duration=x) for n, x in enumerate(durations)]
+    (actual,) = reported(frame(spark, rows), approximate=True, minimum_events=1).values()
+    assert actual[:2] == (302, 0)
+    assert actual[4] == pytest.approx(fmean(durations), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "readings"),
     [({}, 1), ({"small_bytes": 0}, 2), ({"approximate": True}, 1), ({"outlier_scope": OutlierScope.DAY}, 2)],
