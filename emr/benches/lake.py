@@ -1,7 +1,7 @@
 """`make bench-lake`: what the table costs and saves, on objects that the pipeline's own code has written.
 
-One Spark session measures all, so no figure has the start of a JVM in it, and what takes seconds is the median of
-three: at the first, Java is still compiling. The lake is in a directory: what S3 adds to a request is not measured.
+One Spark session measures all, so no figure has the start of a JVM in it; reports and nights are medians of three, as
+Java is still compiling at the first. The lake is in a directory: what S3 adds to a request is not measured.
 """
 
 import argparse
@@ -74,6 +74,7 @@ class Bench:
         report.run(self.spark, f"{self.lake(name)}/events/", output, report.arguments(list(options)), where)
 
     def report_as_if_large(self, name: str) -> None:
+        """By the plan that a report of many rows takes."""
         table = LakeTable.open(self.spark, self.where(name))
         assert table is not None, "it has been compacted"
         transforms.report(table.rows(), small_bytes=0).collect()
@@ -128,7 +129,7 @@ def one_day_by_pyiceberg(bench: Bench, name: str) -> float:
 
 
 def full(bench: Bench, objects: int, rows: int) -> dict[str, float]:
-    """A lake of so many objects, before and after its compaction; then one more day of a thirtieth of them."""
+    """A lake of so many objects, before and after its compaction; then more days, each of a thirtieth of them."""
     bench.write("full", DAY, objects, rows)
     found: dict[str, float] = {}
     # The first reports warm the JVM up, and count for nothing.

@@ -155,7 +155,7 @@ def newest_ms(objects: Sequence[Named]) -> int | None:
 def named(stored: StoredObject) -> Named | None:
     """The object with its name; `None` if it is none of ours, or lies under another date than its cell's."""
     name = ObjectName.of_key(stored.key)
-    if name is None or name.date != _date_of(name.cell_start_ms):
+    if name is None or name.date != day_of(name.cell_start_ms).isoformat():
         return None
     return Named(stored, name)
 
@@ -176,11 +176,6 @@ def slices(objects: Iterable[Named], *, most_objects: int, most_bytes: int) -> I
 
 
 # Names of objects are many and their cells few.
-@lru_cache(maxsize=10_000)
-def _date_of(ms: int) -> str:
-    return day_of(ms).isoformat()
-
-
 @lru_cache(maxsize=10_000)
 def day_of(ms: int) -> date:
     """The UTC date of a time in milliseconds since the Unix epoch."""

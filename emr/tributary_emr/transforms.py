@@ -27,8 +27,8 @@ REPORT_COLUMNS = (
     "p95_ms",
 )
 
-#: Rows of so many bytes, by the optimizer's estimate, are few enough to be in memory: one to three million, which take
-#: 50 bytes each there.
+#: Rows of so many bytes, by the optimizer's estimate, are few enough to be in memory: one to three million, or
+#: some ten megabytes of durations.
 SMALL_BYTES = 32 << 20
 
 MICROSECONDS_PER_DAY = 86_400_000_000
