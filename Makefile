@@ -109,6 +109,9 @@ lint: ## formatting and lints of TypeScript, Rust, Python and shell; warnings ar
 	npm run --silent --prefix cdk lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cargo metadata --locked --quiet --format-version 1 --manifest-path functions/pipeline/fuzz/Cargo.toml >/dev/null
+	@tree=$$(cargo tree --locked --workspace --exclude simulation --edges normal --prefix none); \
+		! grep '^arrow' <<<"$$tree" || { echo "lint: functions would have Arrow in them: functions/pipeline/src/columns.rs" >&2; exit 1; }
 	$(tools)/ruff check --quiet
 	$(tools)/ruff format --check --quiet
 	$(tools)/shellcheck $(shell_scripts)
@@ -161,10 +164,11 @@ deny: ## licences, advisories, sources of the Rust dependencies; needs cargo-den
 
 .PHONY: audit lint-workflows
 audit: deny ## advisories about every lock of the repository; needs cargo-deny and network
+	cargo deny --locked --manifest-path functions/pipeline/fuzz/Cargo.toml check --config "$(CURDIR)/deny.toml" advisories
 	@local-stack/set-up/set-up.sh audit
 	@status=0; for lock in $$(git ls-files '*package-lock.json'); do \
 		echo "$$lock"; npm audit --prefix "$$(dirname "$$lock")" --package-lock-only --audit-level=moderate || status=1; done; \
-	for lock in $$(git ls-files '*.lock' ':!Cargo.lock'); do \
+	for lock in $$(git ls-files '*.lock' ':!*Cargo.lock'); do \
 		echo "$$lock"; .local/venv/audit/bin/pip-audit --disable-pip --require-hashes --requirement "$$lock" || status=1; done; \
 	exit $$status
 

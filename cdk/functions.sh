@@ -40,7 +40,7 @@ build() {
     for one in "${binaries[@]}"; do arguments+=(--bin "$one"); done
     # Before minutes of compiling: what is wrong with the contract.
     cargo run --quiet --locked --package events --example contract -- check "$contract"
-    cargo lambda build --release --locked "$flag" "${arguments[@]}" --lambda-dir "$artifacts"
+    cargo lambda build --release --locked --package ingest "$flag" "${arguments[@]}" --lambda-dir "$artifacts"
     for one in "${binaries[@]}"; do cp "$contract" "$artifacts/$one/contract.toml"; done
     check
 }

@@ -107,7 +107,8 @@ binaries() {
 
 release() { # names of binaries
     local built=target/lambda-built name host
-    local arguments=(build --release --locked --quiet)
+    # The simulation reads Parquet by way of Arrow: with it, the functions would have it, too.
+    local arguments=(build --release --locked --quiet --workspace --exclude simulation)
     for name in "$@"; do arguments+=(--bin "$name"); done
     # One command for all of them: what they share is compiled once, with one linker and one set of flags.
     if [ "$(uname -s)" = Linux ]; then

@@ -2,49 +2,41 @@
 
 mod typed;
 
-use std::sync::Arc;
-
-use arrow::array::builder::{
-    Float64Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use events::Contract;
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
 };
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, TypePtr};
 
-use crate::decode::Batch;
+use crate::columns::{self, Kind};
+use crate::decode::{Batch, Record};
 use crate::parse::Row;
-use typed::TypedColumn;
 
 /// Name of the last column. It lies next to the footer, so that one suffix-range GET recovers the ids of an object.
 pub const EVENT_ID: &str = "event_id";
 
 /// Columns of `events`, in order: every lake's, with the contract's typed ones before the id.
-pub fn events_schema(contract: &Contract) -> SchemaRef {
-    let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields = vec![
-        Field::new("event_time", utc(), false),
-        Field::new("device_type", DataType::Utf8, false),
-        Field::new("device_id", DataType::Utf8, false),
-        Field::new("event_duration", DataType::Float64, false),
-        Field::new("value", DataType::Float64, true),
-        Field::new("attributes", DataType::Utf8, true),
-        Field::new("arrival_time", utc(), false),
-        Field::new("shard", DataType::Utf8, false),
-        Field::new("position", DataType::Utf8, false),
-        Field::new("schema_version", DataType::Int32, false),
+fn schema(contract: &Contract) -> Result<TypePtr, ParquetError> {
+    let before = [
+        ("event_time", Kind::Time, false),
+        ("device_type", Kind::Text, false),
+        ("device_id", Kind::Text, false),
+        ("event_duration", Kind::Double, false),
+        ("value", Kind::Double, true),
+        ("attributes", Kind::Text, true),
+        ("arrival_time", Kind::Time, false),
+        ("shard", Kind::Text, false),
+        ("position", Kind::Text, false),
+        ("schema_version", Kind::Int32, false),
     ];
-    fields.extend(contract.columns().iter().map(typed::field));
-    fields.push(Field::new(EVENT_ID, DataType::Utf8, false));
-    Arc::new(Schema::new(fields))
+    let typed = contract.columns().iter().map(typed::column);
+    let columns = before.into_iter().chain(typed);
+    columns::schema("events", columns.chain([(EVENT_ID, Kind::Text, false)]))
 }
 
 /// The counts of one object's records: `received = written + duplicates + filtered + rejected`.
@@ -103,76 +95,28 @@ pub fn events<'r>(
         .map(|(name, value)| KeyValue::new(name.to_owned(), value))
         .collect();
     let properties = typed::properties(contract, events_properties());
-    file(&columns(batch, contract, rows)?, properties, metadata)
-}
-
-/// One Parquet file with one row group.
-pub(crate) fn file(
-    rows: &RecordBatch,
-    properties: WriterPropertiesBuilder,
-    metadata: Vec<KeyValue>,
-) -> Result<Bytes, ParquetError> {
-    let properties = properties.set_key_value_metadata(Some(metadata)).build();
-    let mut file = Vec::with_capacity(rows.get_array_memory_size() / 4);
-    let mut writer = ArrowWriter::try_new(&mut file, rows.schema(), Some(properties))?;
-    writer.write(rows)?;
-    writer.close()?;
-    Ok(file.into())
-}
-
-fn columns<'r>(
-    batch: &Batch,
-    contract: &Contract,
-    rows: impl ExactSizeIterator<Item = (usize, &'r Row<'r>)>,
-) -> Result<RecordBatch, ParquetError> {
-    let n = rows.len();
-    let texts = |bytes_each| StringBuilder::with_capacity(n, n * bytes_each);
-    let times = || TimestampMicrosecondBuilder::with_capacity(n).with_timezone("UTC");
-    let mut event_time = times();
-    let mut device_type = texts(16);
-    let mut device_id = texts(24);
-    let mut event_duration = Float64Builder::with_capacity(n);
-    let mut value = Float64Builder::with_capacity(n);
-    let mut attributes = texts(0);
-    let mut arrival_time = times();
-    let mut shard = texts(batch.shard.len());
-    let mut position = texts(batch.position_digits);
-    let mut schema_version = Int32Builder::with_capacity(n);
-    let typed = contract.columns().iter();
-    let mut typed: Vec<_> = typed.map(|column| TypedColumn::new(column, n)).collect();
-    let mut event_id = texts(36);
-    for (index, row) in rows {
-        let record = batch.record(index);
-        event_time.append_value(row.event_time_us);
-        device_type.append_value(&row.device_type);
-        device_id.append_value(&row.device_id);
-        event_duration.append_value(row.event_duration);
-        value.append_option(row.value);
-        attributes.append_option(row.attributes.as_deref());
-        arrival_time.append_value(record.arrival_ms * 1000);
-        shard.append_value(&batch.shard);
-        position.append_value(record.position);
-        schema_version.append_value(row.schema_version.cast_signed());
-        for (column, value) in typed.iter_mut().zip(&row.columns) {
-            column.append(value);
+    let rows: Vec<(Record, &Row)> = rows
+        .map(|(index, row)| (batch.record(index), row))
+        .collect();
+    let count = rows.len();
+    let records = || rows.iter().map(|(record, _)| record);
+    let rows = || rows.iter().map(|(_, row)| *row);
+    columns::file(schema(contract)?, properties, metadata, count, |columns| {
+        columns.add::<Int64Type>(rows().map(|row| row.event_time_us))?;
+        columns.add_texts(rows().map(|row| &*row.device_type))?;
+        columns.add_texts(rows().map(|row| &*row.device_id))?;
+        columns.add::<DoubleType>(rows().map(|row| row.event_duration))?;
+        columns.add_optional::<DoubleType>(rows().map(|row| row.value))?;
+        columns.add_optional_texts(rows().map(|row| row.attributes.as_deref()))?;
+        columns.add::<Int64Type>(records().map(|record| record.arrival_ms * 1000))?;
+        columns.add_text(&batch.shard, count)?;
+        columns.add_texts(records().map(|record| record.position))?;
+        columns.add::<Int32Type>(rows().map(|row| row.schema_version.cast_signed()))?;
+        for (place, column) in contract.columns().iter().enumerate() {
+            typed::add(columns, column, rows().map(|row| row.columns.get(place)))?;
         }
-        event_id.append_value(&row.event_id);
-    }
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(event_time.finish()),
-        Arc::new(device_type.finish()),
-        Arc::new(device_id.finish()),
-        Arc::new(event_duration.finish()),
-        Arc::new(value.finish()),
-        Arc::new(attributes.finish()),
-        Arc::new(arrival_time.finish()),
-        Arc::new(shard.finish()),
-        Arc::new(position.finish()),
-        Arc::new(schema_version.finish()),
-    ];
-    columns.extend(typed.into_iter().map(TypedColumn::finish));
-    columns.push(Arc::new(event_id.finish()));
-    Ok(RecordBatch::try_new(events_schema(contract), columns)?)
+        columns.add_texts(rows().map(|row| &*row.event_id))
+    })
 }
 
 fn properties() -> WriterPropertiesBuilder {

@@ -12,6 +12,7 @@
 //! (the time, the window of committed ids, the hash seed) comes in as an argument.
 
 pub mod cell;
+mod columns;
 pub mod commit;
 pub mod decode;
 pub mod dedupe;

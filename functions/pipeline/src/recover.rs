@@ -4,19 +4,14 @@
 
 use std::ops::Range;
 
-use arrow::array::AsArray;
 use bytes::{Buf, Bytes};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::columns::File;
 use crate::dedupe::{IdHash, IdHasher};
 use crate::encode::EVENT_ID;
-
-/// More rows than any object of ours holds: the 4.5 MB of a batch have room for 140,000 user records.
-const MAX_ROWS: i64 = 1_000_000;
 
 /// Why the ids of an object could not be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -53,37 +48,13 @@ pub fn event_ids(
     object_bytes: u64,
     hasher: IdHasher,
 ) -> Result<Vec<IdHash>, RecoverError> {
-    or_panicked(|| read_event_ids(tail, object_bytes, hasher))?
-}
-
-/// A footer can promise any number of rows, and a page of a few bytes can repeat a value as often.
-pub(crate) fn has_plausible_rows(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
-    let rows = metadata.file_metadata().num_rows();
-    if (0..=MAX_ROWS).contains(&rows) {
-        return Ok(());
-    }
-    Err(ParquetError::General(format!("{rows} rows")))
-}
-
-/// Runs the Parquet reader, which panics on some pages that no writer makes (parquet 60: lengths of `DELTA_BYTE_ARRAY`
-/// that overflow).
-pub(crate) fn or_panicked<T>(read: impl FnOnce() -> T) -> Result<T, ParquetError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .map_err(|_| ParquetError::General("the Parquet reader panicked".into()))
-}
-
-fn read_event_ids(
-    tail: Bytes,
-    object_bytes: u64,
-    hasher: IdHasher,
-) -> Result<Vec<IdHash>, RecoverError> {
     let Some(start) = object_bytes.checked_sub(tail.len() as u64) else {
         return Err(RecoverError::NotARowObject(
             "more bytes than the object has".into(),
         ));
     };
-    let builder = match ParquetRecordBatchReaderBuilder::try_new(Tail { start, bytes: tail }) {
-        Ok(builder) => builder,
+    let file = match File::open(Tail { start, bytes: tail }) {
+        Ok(file) => file,
         // The footer itself may be longer than the tail.
         Err(ParquetError::External(error)) if start > 0 && error.is::<BeforeTail>() => {
             return Err(RecoverError::TooShort {
@@ -92,36 +63,18 @@ fn read_event_ids(
         }
         Err(error) => return Err(error.into()),
     };
-    let metadata = builder.metadata().clone();
-    let column = column_index(&builder)?;
-    let rows = metadata.file_metadata().num_rows();
-    has_plausible_rows(&metadata)?;
-    for group in metadata.row_groups() {
-        let ids = byte_range(group.column(column), object_bytes)?;
+    let place = file.place(EVENT_ID)?;
+    for group in file.metadata().row_groups() {
+        let ids = byte_range(group.column(place), object_bytes)?;
         if ids.start < start {
             return Err(RecoverError::TooShort {
                 needed: object_bytes - ids.start,
             });
         }
     }
-    let mask = ProjectionMask::leaves(builder.parquet_schema(), [column]);
-    let mut hashes = Vec::with_capacity(usize::try_from(rows).unwrap_or(0).min(100_000));
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch.map_err(|error| RecoverError::NotARowObject(error.to_string()))?;
-        let ids = batch.column(0).as_string_opt::<i32>();
-        let ids =
-            ids.ok_or_else(|| RecoverError::NotARowObject(format!("{EVENT_ID} is not text")))?;
-        hashes.extend(ids.iter().flatten().map(|id| hasher.hash(id)));
-    }
-    Ok(hashes)
-}
-
-fn column_index(builder: &ParquetRecordBatchReaderBuilder<Tail>) -> Result<usize, RecoverError> {
-    let columns = builder.parquet_schema().columns();
-    columns
-        .iter()
-        .position(|column| column.path().string() == EVENT_ID)
-        .ok_or_else(|| RecoverError::NotARowObject(format!("no column {EVENT_ID}")))
+    let mut ids = Vec::new();
+    file.each_text(EVENT_ID, |id| ids.push(hasher.hash(id)))?;
+    Ok(ids)
 }
 
 fn byte_range(column: &ColumnChunkMetaData, object_bytes: u64) -> Result<Range<u64>, RecoverError> {

@@ -6,48 +6,41 @@
 //! beyond a double is infinite, or NaN: it says that there is no such number, and readers must ask.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
 
-use arrow::array::builder::{
-    Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use arrow::datatypes::{
-    DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
 use bytes::Bytes;
+use events::contract::{MAX_TIME_US, MIN_TIME_US};
 use foldhash::fast::FixedState;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::data_type::{DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
+use parquet::schema::types::TypePtr;
 
+use crate::columns::{self, File, Kind};
 use crate::encode;
-use crate::recover::{has_plausible_rows, or_panicked};
 
 /// Width of a window of event time: a minute, in microseconds.
 pub const WINDOW_US: i64 = 60 * 1_000_000;
 
 /// Columns of `rollups`, in order.
-pub static ROLLUPS_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let utc = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
-        Field::new("window_start", utc(), false),
-        Field::new("device_id", DataType::Utf8, false),
-        Field::new("device_type", DataType::Utf8, false),
-        Field::new("events", DataType::Int64, false),
-        Field::new("value_count", DataType::Int64, false),
-        Field::new("value_sum", DataType::Float64, false),
-        Field::new("value_min", DataType::Float64, true),
-        Field::new("value_max", DataType::Float64, true),
-        Field::new("duration_sum", DataType::Float64, false),
-        Field::new("duration_min", DataType::Float64, false),
-        Field::new("duration_max", DataType::Float64, false),
-        Field::new("late_events", DataType::Int64, false),
-    ]))
-});
+fn schema() -> Result<TypePtr, ParquetError> {
+    columns::schema(
+        "rollups",
+        [
+            ("window_start", Kind::Time, false),
+            ("device_id", Kind::Text, false),
+            ("device_type", Kind::Text, false),
+            ("events", Kind::Int64, false),
+            ("value_count", Kind::Int64, false),
+            ("value_sum", Kind::Double, false),
+            ("value_min", Kind::Double, true),
+            ("value_max", Kind::Double, true),
+            ("duration_sum", Kind::Double, false),
+            ("duration_min", Kind::Double, false),
+            ("duration_max", Kind::Double, false),
+            ("late_events", Kind::Int64, false),
+        ],
+    )
+}
 
 /// When an event counts as late: its event time is older than its arrival by more than this. It is written and merged
 /// all the same.
@@ -198,127 +191,70 @@ pub fn of_object(
     lateness: Lateness,
     hash_seed: u64,
 ) -> Result<Rollup, ParquetError> {
-    or_panicked(|| read_object(object, lateness, hash_seed))?
-}
-
-fn read_object(object: Bytes, lateness: Lateness, hash_seed: u64) -> Result<Rollup, ParquetError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(object)?;
-    has_plausible_rows(builder.metadata())?;
-    let mask = ProjectionMask::columns(
-        builder.parquet_schema(),
-        [
-            "event_time",
-            "device_type",
-            "device_id",
-            "event_duration",
-            "value",
-            "arrival_time",
-        ],
-    );
-    let batches = builder.with_projection(mask).build()?;
-    let batches: Vec<_> = batches.collect::<Result<_, _>>()?;
-    let columns: Vec<_> = batches
-        .iter()
-        .map(Columns::of)
-        .collect::<Option<_>>()
-        .ok_or_else(|| ParquetError::General("not a row object: a column is missing".into()))?;
-    of_events(
-        columns.iter().flat_map(Columns::events),
-        lateness,
-        hash_seed,
-    )
-}
-
-/// The columns that a rollup is made of.
-struct Columns<'b> {
-    event_time: &'b TimestampMicrosecondArray,
-    arrival_time: &'b TimestampMicrosecondArray,
-    device_id: &'b StringArray,
-    device_type: &'b StringArray,
-    event_duration: &'b Float64Array,
-    value: &'b Float64Array,
-}
-
-impl<'b> Columns<'b> {
-    fn of(rows: &'b RecordBatch) -> Option<Self> {
-        let time = |name| {
-            rows.column_by_name(name)?
-                .as_primitive_opt::<TimestampMicrosecondType>()
-        };
-        let text = |name| rows.column_by_name(name)?.as_string_opt::<i32>();
-        let number = |name| rows.column_by_name(name)?.as_primitive_opt::<Float64Type>();
-        Some(Self {
-            event_time: time("event_time")?,
-            arrival_time: time("arrival_time")?,
-            device_id: text("device_id")?,
-            device_type: text("device_type")?,
-            event_duration: number("event_duration")?,
-            value: number("value")?,
+    let file = File::open(object)?;
+    let event_time = file.times("event_time")?;
+    let arrival_time = file.times("arrival_time")?;
+    let device_id = file.texts("device_id")?;
+    let device_type = file.texts("device_type")?;
+    let event_duration = file.doubles("event_duration")?;
+    let value = file.doubles("value")?;
+    let is_time = |us: &i64| (MIN_TIME_US..=MAX_TIME_US).contains(us);
+    let event = |row: usize| {
+        Some(Event {
+            event_time_us: event_time[row].filter(is_time)?,
+            arrival_ms: arrival_time[row].filter(is_time)? / 1000,
+            device_id: device_id[row].as_ref()?.as_utf8().ok()?,
+            device_type: device_type[row].as_ref()?.as_utf8().ok()?,
+            event_duration: event_duration[row]?,
+            value: value[row],
         })
-    }
-
-    fn events(&self) -> impl Iterator<Item = Event<'b>> {
-        (0..self.event_time.len()).map(|row| Event {
-            event_time_us: self.event_time.value(row),
-            arrival_ms: self.arrival_time.value(row) / 1000,
-            device_id: self.device_id.value(row),
-            device_type: self.device_type.value(row),
-            event_duration: self.event_duration.value(row),
-            value: self.value.is_valid(row).then(|| self.value.value(row)),
+    };
+    let events: Vec<Event> = (0..event_time.len())
+        .map(|row| {
+            let not_ours = || ParquetError::General(format!("row {row} is no event of ours"));
+            event(row).ok_or_else(not_ours)
         })
-    }
+        .collect::<Result<_, _>>()?;
+    of_events(events.into_iter(), lateness, hash_seed)
 }
 
 fn encode(events: &[Event], places: &[Place], lateness: Lateness) -> Result<Rollup, ParquetError> {
-    let n = places.len();
-    let counts = || Int64Builder::with_capacity(n);
-    let numbers = || Float64Builder::with_capacity(n);
-    let mut window_start = TimestampMicrosecondBuilder::with_capacity(n).with_timezone("UTC");
-    let mut device_id = StringBuilder::with_capacity(n, n * 24);
-    let mut device_type = StringBuilder::with_capacity(n, n * 16);
-    let (mut event_count, mut value_count, mut late_events) = (counts(), counts(), counts());
-    let (mut value_sum, mut value_min, mut value_max) = (numbers(), numbers(), numbers());
-    let (mut duration_sum, mut duration_min, mut duration_max) = (numbers(), numbers(), numbers());
-    for row in places.chunk_by(Place::is_of_row) {
-        let mut aggregate = Aggregate::EMPTY;
-        for place in row {
-            aggregate.add(&events[place.event], lateness);
-        }
-        window_start.append_value(row[0].window_start_us);
-        device_id.append_value(events[row[0].event].device_id);
-        device_type.append_value(events[row[0].event].device_type);
-        event_count.append_value(aggregate.events);
-        value_count.append_value(aggregate.value_count);
-        value_sum.append_value(aggregate.value_sum);
-        value_min.append_option(aggregate.value_range.map(|(least, _)| least));
-        value_max.append_option(aggregate.value_range.map(|(_, most)| most));
-        duration_sum.append_value(aggregate.duration_sum);
-        duration_min.append_value(aggregate.duration_range.0);
-        duration_max.append_value(aggregate.duration_range.1);
-        late_events.append_value(aggregate.late_events);
-    }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(window_start.finish()),
-        Arc::new(device_id.finish()),
-        Arc::new(device_type.finish()),
-        Arc::new(event_count.finish()),
-        Arc::new(value_count.finish()),
-        Arc::new(value_sum.finish()),
-        Arc::new(value_min.finish()),
-        Arc::new(value_max.finish()),
-        Arc::new(duration_sum.finish()),
-        Arc::new(duration_min.finish()),
-        Arc::new(duration_max.finish()),
-        Arc::new(late_events.finish()),
-    ];
-    let rows = RecordBatch::try_new(ROLLUPS_SCHEMA.clone(), columns)?;
+    let rows: Vec<(&Place, Aggregate)> = places
+        .chunk_by(Place::is_of_row)
+        .map(|row| {
+            let mut aggregate = Aggregate::EMPTY;
+            for place in row {
+                aggregate.add(&events[place.event], lateness);
+            }
+            (&row[0], aggregate)
+        })
+        .collect();
+    let places = || rows.iter().map(|(place, _)| place);
+    let aggregates = || rows.iter().map(|(_, aggregate)| aggregate);
     let bound = KeyValue::new(
         "tributary-lateness-ms".to_owned(),
         lateness.bound_ms.to_string(),
     );
+    let properties = encode::rollups_properties();
+    let body = columns::file(schema()?, properties, vec![bound], rows.len(), |columns| {
+        columns.add::<Int64Type>(places().map(|place| place.window_start_us))?;
+        columns.add_texts(places().map(|place| events[place.event].device_id))?;
+        columns.add_texts(places().map(|place| events[place.event].device_type))?;
+        columns.add::<Int64Type>(aggregates().map(|of| of.events))?;
+        columns.add::<Int64Type>(aggregates().map(|of| of.value_count))?;
+        columns.add::<DoubleType>(aggregates().map(|of| of.value_sum))?;
+        let least_value = |of: &Aggregate| of.value_range.map(|(least, _)| least);
+        columns.add_optional::<DoubleType>(aggregates().map(least_value))?;
+        let most_value = |of: &Aggregate| of.value_range.map(|(_, most)| most);
+        columns.add_optional::<DoubleType>(aggregates().map(most_value))?;
+        columns.add::<DoubleType>(aggregates().map(|of| of.duration_sum))?;
+        columns.add::<DoubleType>(aggregates().map(|of| of.duration_range.0))?;
+        columns.add::<DoubleType>(aggregates().map(|of| of.duration_range.1))?;
+        columns.add::<Int64Type>(aggregates().map(|of| of.late_events))
+    })?;
     Ok(Rollup {
-        body: encode::file(&rows, encode::rollups_properties(), vec![bound])?,
-        rows: rows.num_rows(),
+        body,
+        rows: rows.len(),
     })
 }
 
