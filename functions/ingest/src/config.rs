@@ -77,6 +77,15 @@ pub enum ConfigError {
     },
 }
 
+/// `RUST_LOG`: what is logged, before there is anything else to go by.
+pub(crate) fn log_levels() -> Option<String> {
+    let levels = std::env::var("RUST_LOG").ok()?;
+    // An empty part would mean errors alone.
+    let parts = levels.split(',').filter(|part| !part.trim().is_empty());
+    let levels = parts.collect::<Vec<_>>().join(",");
+    (!levels.is_empty()).then_some(levels)
+}
+
 impl Config {
     /// Reads the process environment.
     pub fn from_environment(broker: Broker) -> Result<Self, ConfigError> {
