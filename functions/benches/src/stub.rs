@@ -12,7 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long it waits before it answers.
 #[derive(Clone, Copy, Default)]
@@ -61,11 +61,20 @@ pub fn serve(delays: Delays) -> anyhow::Result<String> {
     Ok(format!("http://{address}"))
 }
 
+/// Tokio's timers ring up to a few milliseconds late, which the function would seem to take: the last of them are spun away.
+async fn wait(delay: Duration) {
+    let until = Instant::now() + delay;
+    sleep(delay.saturating_sub(Duration::from_millis(5))).await;
+    while Instant::now() < until {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn list(
     State(stub): State<Stub>,
     Query(query): Query<HashMap<String, String>>,
 ) -> impl IntoResponse {
-    sleep(stub.delays.read).await;
+    wait(stub.delays.read).await;
     let of = |name| query.get(name).map_or("", String::as_str);
     let (prefix, after) = (of("prefix"), of("start-after"));
     let mut listing = String::from("<ListBucketResult>");
@@ -90,7 +99,7 @@ async fn read(
     State(stub): State<Stub>,
     Path((_, key)): Path<(String, String)>,
 ) -> Result<Bytes, StatusCode> {
-    sleep(stub.delays.read).await;
+    wait(stub.delays.read).await;
     let objects = stub.objects.lock().expect("not poisoned");
     objects.get(&key).cloned().ok_or(StatusCode::NOT_FOUND)
 }
@@ -101,7 +110,7 @@ async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    sleep(stub.delays.put).await;
+    wait(stub.delays.put).await;
     let mut objects = stub.objects.lock().expect("not poisoned");
     if headers.contains_key(header::IF_NONE_MATCH) && objects.contains_key(&key) {
         return StatusCode::PRECONDITION_FAILED;
@@ -111,6 +120,6 @@ async fn create(
 }
 
 async fn metrics(State(stub): State<Stub>) -> Response {
-    sleep(stub.delays.metrics).await;
+    wait(stub.delays.metrics).await;
     [("smithy-protocol", "rpc-v2-cbor")].into_response()
 }
