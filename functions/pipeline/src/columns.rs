@@ -1,6 +1,7 @@
 //! Columns of Parquet files, written and read one by one. Not by way of Arrow: what its readers, writers and kernels of
 //! all types weigh, every cold start would load.
 
+mod delta;
 mod read;
 mod write;
 

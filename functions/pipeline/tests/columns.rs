@@ -242,8 +242,8 @@ fn a_dictionary_with_more_values_than_bytes_is_not_believed() {
         rolled_up(file.into()).err()
     });
     insta::assert_snapshot!(errors.collect::<Vec<_>>().join("\n"), @r"
-    Parquet error: a dictionary of 63 values in 8 bytes
-    Parquet error: a dictionary of 63 values in 7 bytes
+    Parquet error: a page (DICTIONARY_PAGE) says it has more values than it can have
+    Parquet error: a page (DICTIONARY_PAGE) says it has more values than it can have
     ");
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -10,7 +11,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::Kind;
+use super::{Kind, delta};
 
 /// More rows than any object of ours holds: the 4.5 MB of a batch have room for 140,000 user records. A footer can
 /// promise any number of them, and a page of a few bytes can repeat a value as often.
@@ -125,12 +126,11 @@ impl<R: ChunkReader + 'static> File<R> {
         for group in self.metadata.row_groups() {
             or_panicked(|| {
                 let mut left = usize::try_from(group.num_rows()).unwrap_or_default();
-                let pages = Pages(SerializedPageReader::new(
-                    self.reader.clone(),
-                    group.column(place),
-                    left,
-                    None,
-                )?);
+                let chunk = group.column(place);
+                let pages = Pages {
+                    pages: SerializedPageReader::new(self.reader.clone(), chunk, left, None)?,
+                    nullable: column.max_def_level() > 0,
+                };
                 let mut reader = ColumnReaderImpl::<T>::new(column.clone(), Box::new(pages));
                 let (mut levels, mut values) = (Vec::new(), Vec::new());
                 while left > 0 {
@@ -158,29 +158,60 @@ impl<R: ChunkReader + 'static> File<R> {
     }
 }
 
-/// The reader makes room for as many values as a dictionary's header says.
-struct Pages<R: ChunkReader>(SerializedPageReader<R>);
+/// Pages that do not say that they have more values than they can: the reader makes room for as many, and a process
+/// that is out of memory is not one that has panicked.
+struct Pages<R: ChunkReader> {
+    pages: SerializedPageReader<R>,
+    nullable: bool,
+}
+
+impl<R: ChunkReader> Pages<R> {
+    fn is_believable(&self, page: &Page) -> bool {
+        let most = page.num_values() as usize;
+        let (buf, levels) = match page {
+            Page::DictionaryPage { buf, .. } => return most <= buf.len(),
+            Page::DataPage { buf, .. } if self.nullable => {
+                let levels = buf.first_chunk().map_or(0, |of| u32::from_le_bytes(*of));
+                (buf, (levels as usize).saturating_add(4))
+            }
+            Page::DataPage { buf, .. } => (buf, 0),
+            Page::DataPageV2 {
+                buf,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => (buf, (def_levels_byte_len + rep_levels_byte_len) as usize),
+        };
+        let mut values = buf.get(levels..).unwrap_or_default();
+        let lists = match page.encoding() {
+            Encoding::DELTA_BYTE_ARRAY => 2,
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => 1,
+            _ => 0,
+        };
+        (0..lists).all(|_| delta::pass(&mut values).is_none_or(|count| count <= most as u64))
+    }
+}
 
 impl<R: ChunkReader> PageReader for Pages<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
-        let page = self.0.get_next_page()?;
+        let page = self.pages.get_next_page()?;
         match &page {
-            Some(Page::DictionaryPage {
-                buf, num_values, ..
-            }) if *num_values as usize > buf.len() => Err(failed(format!(
-                "a dictionary of {num_values} values in {} bytes",
-                buf.len()
-            ))),
+            Some(page) if !self.is_believable(page) => {
+                let kind = page.page_type();
+                Err(failed(format!(
+                    "a page ({kind}) says it has more values than it can have"
+                )))
+            }
             _ => Ok(page),
         }
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.0.peek_next_page()
+        self.pages.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
-        self.0.skip_next_page()
+        self.pages.skip_next_page()
     }
 }
 

@@ -1,0 +1,45 @@
+//! How many integers a `DELTA_BINARY_PACKED` list has, and where it ends
+//! (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>).
+
+/// Passes over the list at the beginning of `bytes`, if it is whole. Returns the number of its integers, as its header
+/// says; `None` where there is no header.
+pub(super) fn pass(bytes: &mut &[u8]) -> Option<u64> {
+    let block = varint(bytes)?;
+    let mini_blocks = varint(bytes)?;
+    let count = varint(bytes)?;
+    let _first = varint(bytes)?;
+    let _ = pass_blocks(bytes, block, mini_blocks, count);
+    Some(count)
+}
+
+fn pass_blocks(bytes: &mut &[u8], block: u64, mini_blocks: u64, count: u64) -> Option<()> {
+    let of_mini_block = block
+        .checked_div(mini_blocks)
+        .filter(|values| *values > 0)?;
+    let mut left = count.saturating_sub(1);
+    while left > 0 {
+        let _least = varint(bytes)?;
+        let widths = bytes.split_off(..usize::try_from(mini_blocks).ok()?)?;
+        for width in widths {
+            if left == 0 {
+                break;
+            }
+            let length = of_mini_block.checked_mul(u64::from(*width))? / 8;
+            bytes.split_off(..usize::try_from(length).ok()?)?;
+            left = left.saturating_sub(of_mini_block);
+        }
+    }
+    Some(())
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
