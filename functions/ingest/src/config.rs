@@ -79,8 +79,11 @@ pub enum ConfigError {
 
 /// `RUST_LOG`: what is logged, before there is anything else to go by.
 pub(crate) fn log_levels() -> Option<String> {
-    let levels = std::env::var("RUST_LOG").ok()?;
-    // An empty part would mean errors alone.
+    without_empty_parts(&std::env::var("RUST_LOG").ok()?)
+}
+
+/// An empty part would mean errors alone.
+fn without_empty_parts(levels: &str) -> Option<String> {
     let parts = levels.split(',').filter(|part| !part.trim().is_empty());
     let levels = parts.collect::<Vec<_>>().join(",");
     (!levels.is_empty()).then_some(levels)
@@ -190,6 +193,13 @@ fn minutes(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_part_of_the_log_levels_silences_nothing() {
+        let of = |levels| without_empty_parts(levels);
+        assert_eq!(of("info, ,aws=debug,"), Some("info,aws=debug".to_owned()));
+        assert_eq!((of(""), of(" ,")), (None, None));
+    }
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
         of_broker(Broker::Kafka, variables)

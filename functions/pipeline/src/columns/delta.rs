@@ -43,3 +43,26 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mini_blocks_that_are_not_needed_have_widths_and_no_bytes() {
+        // Blocks of 128 in 4, 34 integers from 0, a least delta of 0: a bit each of 32, then 8 each of as many.
+        let header = [0x80, 0x01, 4, 34, 0, 0, 1, 8, 1, 99];
+        let bytes = [&header[..], &[0; 4 + 32], b"next"].concat();
+        let mut rest = bytes.as_slice();
+        assert_eq!((pass(&mut rest), rest), (Some(34), &b"next"[..]));
+    }
+
+    #[test]
+    fn a_list_of_one_has_no_block_and_what_ends_early_no_more_than_it_says() {
+        let mut rest: &[u8] = &[0x80, 0x01, 4, 1, 7, 42];
+        assert_eq!((pass(&mut rest), rest), (Some(1), &[42][..]));
+        let mut rest: &[u8] = &[0x80, 0x01, 4, 0xff, 0x7f, 7, 0, 32, 32, 32, 32, 1];
+        assert_eq!(pass(&mut rest), Some(16_383));
+        assert_eq!(pass(&mut &[0x80, 0x01, 4][..]), None);
+    }
+}
