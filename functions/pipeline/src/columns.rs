@@ -3,6 +3,7 @@
 
 mod delta;
 mod read;
+mod tail;
 mod write;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::{ColumnDescriptor, Type, TypePtr};
 
 pub(crate) use read::File;
+pub(crate) use tail::{BeforeTail, Tail};
 pub(crate) use write::{Columns, file};
 
 /// What the values of a column are.

@@ -4,12 +4,11 @@
 
 use std::ops::Range;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 
-use crate::columns::File;
+use crate::columns::{BeforeTail, File, Tail};
 use crate::dedupe::{IdHash, IdHasher};
 use crate::encode::EVENT_ID;
 
@@ -53,7 +52,7 @@ pub fn event_ids(
             "more bytes than the object has".into(),
         ));
     };
-    let file = match File::open(Tail { start, bytes: tail }) {
+    let file = match File::open(Tail::new(start, tail)) {
         Ok(file) => file,
         // The footer itself may be longer than the tail.
         Err(ParquetError::External(error)) if start > 0 && error.is::<BeforeTail>() => {
@@ -90,49 +89,4 @@ fn byte_range(column: &ColumnChunkMetaData, object_bytes: u64) -> Result<Range<u
         .ok_or_else(|| {
             RecoverError::NotARowObject(format!("{EVENT_ID} lies outside of the object"))
         })
-}
-
-/// A file of which only the end is at hand.
-struct Tail {
-    start: u64,
-    bytes: Bytes,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a read before the bytes at hand")]
-struct BeforeTail;
-
-impl Tail {
-    fn from(&self, start: u64) -> Result<Bytes, ParquetError> {
-        let offset = start
-            .checked_sub(self.start)
-            .ok_or_else(|| ParquetError::External(Box::new(BeforeTail)))?;
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        if offset > self.bytes.len() {
-            return Err(ParquetError::EOF("a read past the end".into()));
-        }
-        Ok(self.bytes.slice(offset..))
-    }
-}
-
-impl Length for Tail {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for Tail {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.from(start)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let bytes = self.from(start)?;
-        if length > bytes.len() {
-            return Err(ParquetError::EOF("a read past the end".into()));
-        }
-        Ok(bytes.slice(..length))
-    }
 }

@@ -15,7 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::schema::types::TypePtr;
 
-use crate::columns::{self, File, Kind};
+use crate::columns::{self, File, Kind, Tail};
 use crate::encode;
 
 /// Width of a window of event time: a minute, in microseconds.
@@ -191,7 +191,7 @@ pub fn of_object(
     lateness: Lateness,
     hash_seed: u64,
 ) -> Result<Rollup, ParquetError> {
-    let file = File::open(object)?;
+    let file = File::open(Tail::new(0, object))?;
     let event_time = file.times("event_time")?;
     let arrival_time = file.times("arrival_time")?;
     let device_id = file.texts("device_id")?;

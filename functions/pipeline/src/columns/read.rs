@@ -8,10 +8,9 @@ use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::{Kind, delta};
+use super::{Kind, Tail, delta};
 
 /// More rows than any object of ours holds: the 4.5 MB of a batch have room for 140,000 user records. A footer can
 /// promise any number of them, and a page of a few bytes can repeat a value as often.
@@ -29,15 +28,15 @@ fn or_panicked<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, P
 }
 
 /// A Parquet file to read columns of.
-pub(crate) struct File<R> {
-    reader: Arc<R>,
+pub(crate) struct File {
+    tail: Arc<Tail>,
     metadata: ParquetMetaData,
 }
 
-impl<R: ChunkReader + 'static> File<R> {
+impl File {
     /// Reads the footer.
-    pub(crate) fn open(reader: R) -> Result<Self, ParquetError> {
-        let metadata = or_panicked(|| ParquetMetaDataReader::new().parse_and_finish(&reader))?;
+    pub(crate) fn open(tail: Tail) -> Result<Self, ParquetError> {
+        let metadata = or_panicked(|| ParquetMetaDataReader::new().parse_and_finish(&tail))?;
         let mut sum = 0_u64;
         for group in metadata.row_groups() {
             let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
@@ -46,8 +45,8 @@ impl<R: ChunkReader + 'static> File<R> {
         if sum > MAX_ROWS {
             return Err(failed(format!("{sum} rows, expected up to {MAX_ROWS}")));
         }
-        let reader = Arc::new(reader);
-        Ok(Self { reader, metadata })
+        let tail = Arc::new(tail);
+        Ok(Self { tail, metadata })
     }
 
     /// The footer.
@@ -128,7 +127,7 @@ impl<R: ChunkReader + 'static> File<R> {
                 let mut left = usize::try_from(group.num_rows()).unwrap_or_default();
                 let chunk = group.column(place);
                 let pages = Pages {
-                    pages: SerializedPageReader::new(self.reader.clone(), chunk, left, None)?,
+                    pages: SerializedPageReader::new(self.tail.clone(), chunk, left, None)?,
                     nullable: column.max_def_level() > 0,
                 };
                 let mut reader = ColumnReaderImpl::<T>::new(column.clone(), Box::new(pages));
@@ -160,12 +159,12 @@ impl<R: ChunkReader + 'static> File<R> {
 
 /// Pages that do not say that they have more values than they can: the reader makes room for as many, and a process
 /// that is out of memory is not one that has panicked.
-struct Pages<R: ChunkReader> {
-    pages: SerializedPageReader<R>,
+struct Pages {
+    pages: SerializedPageReader<Tail>,
     nullable: bool,
 }
 
-impl<R: ChunkReader> Pages<R> {
+impl Pages {
     fn is_believable(&self, page: &Page) -> bool {
         let most = page.num_values() as usize;
         let (buf, levels) = match page {
@@ -192,7 +191,7 @@ impl<R: ChunkReader> Pages<R> {
     }
 }
 
-impl<R: ChunkReader> PageReader for Pages<R> {
+impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
         let page = self.pages.get_next_page()?;
         match &page {
@@ -215,7 +214,7 @@ impl<R: ChunkReader> PageReader for Pages<R> {
     }
 }
 
-impl<R: ChunkReader> Iterator for Pages<R> {
+impl Iterator for Pages {
     type Item = Result<Page, ParquetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
