@@ -43,7 +43,10 @@ class SmallBench(bench_lake.Bench):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read in /proc")
-def test_the_bench_compares_equal_reports_of_objects_and_table(spark: SparkSession, catalog: Catalog) -> None:
+def test_the_bench_compares_equal_reports_of_objects_and_table(
+    spark: SparkSession, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_lake, "REPEATED", 2)
     bench = SmallBench(Path(catalog.warehouse).parent, Path())
     bench.spark = spark
     found = bench_lake.full(bench, objects=20, rows=100)

@@ -358,16 +358,17 @@ def test_upkeep_changes_files_and_no_row(job: Job) -> None:
     assert job.breaches() == []
 
 
-@pytest.mark.parametrize("tenths", [8, 12, 15, 18, 22, 27])
+@pytest.mark.parametrize("tenths", [8, 12, 15, 18, 22, 27, 55])
 def test_a_day_in_order_is_left_as_it_is_whatever_its_size(job: Job, tenths: int) -> None:
     target = 200_000
     job.lake.write([event(0)])
     job.run()
     job.spark.sql(f"ALTER TABLE {job.where.table} SET TBLPROPERTIES ('{FILE_BYTES}'='{target}')")
     rng = random.Random(tenths)
-    for number in range(1, 9):
+    objects = max(8, tenths // 3)
+    for number in range(1, objects + 1):
         # As hex digits, noise takes its own size when it is compressed.
-        noise = [rng.randbytes(target * tenths // 10 // 80).hex() for _ in range(10)]
+        noise = [rng.randbytes(target * tenths // 100 // objects).hex() for _ in range(10)]
         arrival = ARRIVAL + number * HOUR
         rows = [
             event(

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from lake_of_tests import ARRIVAL, Lake, event
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from tributary_emr import schema
+from tributary_emr import report_sql, schema
 from tributary_emr.lake import read_events
-from tributary_emr.transforms import OutlierScope, distinct_events, report
+from tributary_emr.transforms import MICROSECONDS_PER_DAY, OutlierScope, day_number, distinct_events, report
 
 #: As bytes that are still few: everything is small.
 EVERYTHING = 1 << 100
@@ -110,6 +111,14 @@ def test_midnight_belongs_to_the_day_that_begins_whatever_the_session_time_zone(
         ("2026-11-21", "thermostat"): 500,
         ("2026-11-22", "thermostat"): 500,
     }
+
+
+def test_a_day_is_all_of_its_microseconds_in_every_year(spark: SparkSession) -> None:
+    # From the year 1 to 9999.
+    days = [-719_162, -1, 0, 20_000, 2_932_896, *random.Random(1).sample(range(-719_162, 2_932_896), 2000)]
+    edges = [(day, day * MICROSECONDS_PER_DAY + of) for day in days for of in (0, 1, MICROSECONDS_PER_DAY - 1)]
+    times = spark.createDataFrame(edges, "day int, micros bigint").selectExpr("day", "timestamp_micros(micros) time")
+    assert times.where(day_number("time") != F.col("day")).count() == 0
 
 
 @pytest.mark.parametrize("small_bytes", [EVERYTHING, 0])
@@ -277,6 +286,9 @@ def test_the_rows_of_events_are_shuffled_once(
     assert plan.count("Exchange hashpartitioning(event_id") == readings, "the exchange, and notes of its reuse"
     assert len(reused) == readings - 1
     assert plan.count("ReusedExchange") == len(reused), "nothing else is read again"
+    keys = [line.partition("BroadcastHashJoin")[2].partition("]")[0] for line in plan.splitlines()]
+    assert "device_type" not in "".join(keys), "a key of integers is looked up faster"
+    assert any("bucket" in key for key in keys) == (readings == 2)
 
 
 @pytest.mark.parametrize("small_bytes", [EVERYTHING, 0])
@@ -297,6 +309,33 @@ def test_the_bound_of_outliers_may_run_through_many_durations(
     actual = reported(frame(spark, rows), small_bytes=small_bytes)
     assert_alike(actual, brute_force(rows))
     assert actual["2026-11-22", "thermostat"][1] == pytest.approx(400 * outliers, abs=60)
+
+
+def test_the_rank_depends_on_how_many_durations_far_below_are_kept(spark: SparkSession) -> None:
+    rows = []
+    for at in range(1894, 1901):
+        # A bucket ends after so many of the 2,000; without the kept ones of the 200, the rank would be 1,899.
+        most = [exp(1774 / 256) + (n - at + 0.5) / 20 for n in range(2000)]
+        durations, below, above = most, 1.0, 1000.0
+        for _ in range(60):
+            # Until the bound runs through the 200.
+            middle = (below + above) / 2
+            durations = most + [middle * (1 + (n - 99.5) / 80_000) for n in range(200)]
+            is_below = middle < fmean(durations) - 3 * stdev(durations)
+            below, above = (middle, above) if is_below else (below, middle)
+        rows += [event(10_000 * at + n, device_type=str(at), event_duration=x) for n, x in enumerate(durations)]
+    expected = brute_force(rows)
+    assert all(50 < excluded < 150 for _, excluded, *_ in expected.values())
+    assert_alike(reported(frame(spark, rows), small_bytes=0), expected)
+
+
+def test_few_durations_are_read_again(spark: SparkSession) -> None:
+    rng = random.Random(8)
+    rows = [event(n, event_duration=rng.lognormvariate(4, 1), device_type="abc"[n % 3]) for n in range(9000)]
+    again = f"WITH {report_sql._buckets('device_type, day', 500)}, {report_sql._THAT_MATTER} SELECT * FROM that_matter"
+    read = frame(spark, rows).withColumn("day", day_number("event_time")).withColumn("bucket", F.expr(report_sql.BUCKET))
+    # Of each type the bucket of the rank, perhaps the next one, and that of the bound.
+    assert 3 <= spark.sql(again, rows=read).count() <= 12
 
 
 def test_only_a_small_report_keeps_durations_in_memory(spark: SparkSession, lake: Lake) -> None:

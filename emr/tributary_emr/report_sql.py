@@ -1,5 +1,7 @@
 """The report's rule in SQL: from rows of `device_type`, `day`, `bucket` and `event_duration` to the report's columns.
 
+Days are numbers, since the Unix epoch.
+
 In SQL and not as a chain of DataFrame calls: of those, each has Spark analyse the whole plan so far, which took as long
 as computing a small report.
 """
@@ -33,11 +35,19 @@ _BUCKETS_PER_E = 256
 #: Spark's logarithm is StrictMath's, in order and alike on every machine; of zero it is NULL, which comes first.
 BUCKET = f"int(coalesce(floor(ln(event_duration) * {_BUCKETS_PER_E}), {-(2**30)}))"
 
+# A logarithm and its power are off by less than this fraction.
+_EDGE_SLACK = 1e-9
+
 _GROUP = "device_type, day, distinct_events, scale, scaled_mean, scaled_stddev"
 
 
 def _double(value: float) -> str:
     return f"{value!r}D"
+
+
+def _edge(bucket: str, side: int) -> str:
+    """What no duration of a bucket is below (`side` -1), or of the one before it above (1)."""
+    return f"exp(({bucket}) / {_BUCKETS_PER_E}D) * {_double(1 + side * _EDGE_SLACK)}"
 
 
 def _rank(kept: str) -> str:
@@ -72,8 +82,7 @@ def in_memory(minimum_events: int) -> str:
     return f"""
         WITH grouped AS (
             SELECT device_type, day, count(*) AS distinct_events, {scaled(str)} AS scale,
-                   -- The mean of equal durations may round to above them, and the largest double has none above.
-                   least({mean}, max(event_duration) * {scaled(str)}) AS scaled_mean, {stddev} AS scaled_stddev,
+                   {mean} AS scaled_mean, {stddev} AS scaled_stddev,
                    collect_list(event_duration) AS durations
             FROM {{rows}} GROUP BY device_type, day HAVING count(*) >= {minimum_events}
         ), ordered AS (
@@ -110,35 +119,32 @@ def _buckets(scope: str, minimum_events: int) -> str:
     own_scale = _scale_of_bucket("bucket")
     return f"""
     counted AS (
-        SELECT device_type, day, bucket, count(*) AS rows, min(event_duration) AS lowest,
-               max(event_duration) AS highest, avg(event_duration * {own_scale}) AS own_mean,
+        SELECT device_type, day, bucket, count(*) AS rows, avg(event_duration * {own_scale}) AS own_mean,
                var_pop(event_duration * {own_scale}) AS own_variance
         FROM {{rows}} GROUP BY device_type, day, bucket
     ), scaled AS (
         SELECT *, sum(rows) OVER (PARTITION BY device_type, day) AS distinct_events,
-               sum(rows) OVER scope AS rows_of_scope, max(highest) OVER scope AS highest_of_scope,
-               {_scale_of_bucket("max(bucket) OVER scope")} AS scale
+               sum(rows) OVER scope AS rows_of_scope, {_scale_of_bucket("max(bucket) OVER scope")} AS scale
         FROM counted WINDOW scope AS (PARTITION BY {scope})
     ), rescaled AS (
         SELECT *, own_mean * (scale / {own_scale}) AS scaled_mean_of_bucket,
                own_variance * (scale / {own_scale}) * (scale / {own_scale}) AS scaled_variance_of_bucket
         FROM scaled
     ), centred AS (
-        -- As in memory.
-        SELECT *, least(sum(rows * scaled_mean_of_bucket) OVER (PARTITION BY {scope}) / rows_of_scope,
-                        highest_of_scope * scale) AS scaled_mean
+        SELECT *, sum(rows * scaled_mean_of_bucket) OVER (PARTITION BY {scope}) / rows_of_scope AS scaled_mean
         FROM rescaled
     ), spread AS (
         SELECT *, sqrt(sum(rows * (scaled_variance_of_bucket + pow(scaled_mean_of_bucket - scaled_mean, 2)))
                        OVER (PARTITION BY {scope}) / nullif(rows_of_scope - 1, 0)) AS scaled_stddev
         FROM centred
     ), bounded AS (
-        SELECT *, {_is_outlier("lowest")} AS lowest_is, {_is_outlier("highest")} AS highest_is,
-               lowest * scale >= scaled_mean OR highest * scale <= scaled_mean AS beside_the_mean
+        SELECT *, {_edge("bucket", -1)} AS lower, {_edge("bucket + 1", 1)} AS upper
         FROM spread WHERE distinct_events >= {minimum_events}
     ), buckets AS (
         SELECT {_GROUP}, bucket, rows, scaled_mean_of_bucket / scale AS mean,
-               if(lowest_is = highest_is AND (NOT lowest_is OR beside_the_mean), lowest_is, NULL) AS outlier
+               CASE WHEN NOT ({_is_outlier("lower")} OR {_is_outlier("upper")}) THEN FALSE
+                    WHEN {_is_outlier("lower")} AND {_is_outlier("upper")}
+                         AND (lower * scale >= scaled_mean OR upper * scale <= scaled_mean) THEN TRUE END AS outlier
         FROM bounded
     )"""
 
@@ -174,12 +180,15 @@ _THAT_MATTER = f"""
         SELECT {_GROUP}, bucket, elsewhere, elsewhere_below FROM placed WHERE matters
     )"""
 
-# Their durations, one by one: a second reading.
+# Their durations, one by one: a second reading. Spark packs a key of two integers into one, and looks that up without
+# building a row: the device type must not become part of the key, as it would by an equality.
 _COUNTED = f"""
     looked_up AS (
-        SELECT /*+ BROADCAST(that_matter) */ {_GROUP}, elsewhere, elsewhere_below, event_duration, count(*) AS rows
-        FROM {{rows}} JOIN that_matter USING (device_type, day, bucket)
-        GROUP BY {_GROUP}, elsewhere, elsewhere_below, event_duration
+        SELECT /*+ BROADCAST(that_matter) */ that_matter.*, event_duration, count(*) AS rows
+        FROM {{rows}} AS read
+        JOIN that_matter ON read.day = that_matter.day AND read.bucket = that_matter.bucket
+             AND read.device_type BETWEEN that_matter.device_type AND that_matter.device_type
+        GROUP BY ALL
     ), durations AS (
         SELECT *, {_is_outlier("event_duration")} AS outlier FROM looked_up
     )"""
@@ -200,7 +209,7 @@ _BY_RANK = f"""
     )"""
 
 _REPORTED = """
-    SELECT day, device_type, distinct_events, distinct_events - kept AS outliers_excluded,
+    SELECT date_from_unix_date(day) AS day, device_type, distinct_events, distinct_events - kept AS outliers_excluded,
            scaled_mean / scale AS mean_ms, scaled_stddev / scale AS stddev_ms,
            if(lower = upper, lower, (ceil(rank) - rank) * lower + (rank - floor(rank)) * upper) AS p95_ms
     FROM ranked"""

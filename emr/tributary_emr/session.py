@@ -44,6 +44,8 @@ def open_session(
     Raises `SessionError` when a local session has no Java for it, or one of `uris` is on S3 and it has no connector.
     """
     builder = SparkSession.builder.appName(name)
+    # No job joins by a table's partitions, but Spark plans the report's second reading twice to look for it.
+    builder = builder.config("spark.sql.optimizer.dynamicPartitionPruning.enabled", "false")
     for key, value in (catalog.spark_config(environ) if catalog else {}).items():
         builder = builder.config(key, value)
     # Set by spark-submit for the Python process that it starts.

@@ -64,10 +64,10 @@ def by_arrival(of: str = "") -> list[Column]:
 
 def day_number(timestamp: str) -> Column:
     """The UTC day of a timestamp column, in days since the Unix epoch."""
-    # Casting a timestamp to a date uses the session's time zone; counting days since the epoch uses none. In
-    # integers: a double has no room for the last microsecond of a day in the far future.
-    micros = f"unix_micros({timestamp})"
-    return F.expr(f"int(({micros} - pmod({micros}, {MICROSECONDS_PER_DAY})) div {MICROSECONDS_PER_DAY})")
+    # Casting a timestamp to a date uses the session's time zone; counting days since the epoch uses none. Without the
+    # powers of two that a day has, a double has room for the last microsecond of a day in the far future.
+    odd_part = MICROSECONDS_PER_DAY >> 13
+    return F.expr(f"int(floor(shiftright(unix_micros({timestamp}), 13) / {odd_part}D))")
 
 
 def utc_day(timestamp: str) -> Column:
@@ -117,7 +117,7 @@ def report(
     once more for its sample.
     """
     spark = distinct.sparkSession
-    rows = distinct.select("device_type", utc_day("event_time").alias("day"), "event_duration")
+    rows = distinct.select("device_type", day_number("event_time").alias("day"), "event_duration")
     if outlier_scope is OutlierScope.GROUP and not approximate and _bytes_by_estimate(rows) <= small_bytes:
         return spark.sql(report_sql.in_memory(minimum_events), rows=rows)
     rows = rows.withColumn("bucket", F.expr(report_sql.BUCKET))
