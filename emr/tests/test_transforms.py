@@ -333,7 +333,8 @@ def test_few_durations_are_read_again(spark: SparkSession) -> None:
     rng = random.Random(8)
     rows = [event(n, event_duration=rng.lognormvariate(4, 1), device_type="abc"[n % 3]) for n in range(9000)]
     again = f"WITH {report_sql._buckets('device_type, day', 500)}, {report_sql._THAT_MATTER} SELECT * FROM that_matter"
-    read = frame(spark, rows).withColumn("day", day_number("event_time")).withColumn("bucket", F.expr(report_sql.BUCKET))
+    days = frame(spark, rows).withColumn("day", day_number("event_time"))
+    read = days.withColumn("bucket", F.expr(report_sql.BUCKET))
     # Of each type the bucket of the rank, perhaps the next one, and that of the bound.
     assert 3 <= spark.sql(again, rows=read).count() <= 12
 
