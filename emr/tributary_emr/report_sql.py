@@ -138,13 +138,14 @@ def _buckets(scope: str, minimum_events: int) -> str:
                        OVER (PARTITION BY {scope}) / nullif(rows_of_scope - 1, 0)) AS scaled_stddev
         FROM centred
     ), bounded AS (
-        SELECT *, {_edge("bucket", -1)} AS lower, {_edge("bucket + 1", 1)} AS upper
+        SELECT *, {_edge("bucket", -1)} AS lower_edge, {_edge("bucket + 1", 1)} AS upper_edge
         FROM spread WHERE distinct_events >= {minimum_events}
     ), buckets AS (
         SELECT {_GROUP}, bucket, rows, scaled_mean_of_bucket / scale AS mean,
-               CASE WHEN NOT ({_is_outlier("lower")} OR {_is_outlier("upper")}) THEN FALSE
-                    WHEN {_is_outlier("lower")} AND {_is_outlier("upper")}
-                         AND (lower * scale >= scaled_mean OR upper * scale <= scaled_mean) THEN TRUE END AS outlier
+               CASE WHEN NOT ({_is_outlier("lower_edge")} OR {_is_outlier("upper_edge")}) THEN FALSE
+                    WHEN {_is_outlier("lower_edge")} AND {_is_outlier("upper_edge")}
+                         AND (lower_edge * scale >= scaled_mean OR upper_edge * scale <= scaled_mean) THEN TRUE
+               END AS outlier
         FROM bounded
     )"""
 
