@@ -209,10 +209,10 @@ bench-lake: ## the table against the objects: reports before and after, a night 
 		--objects $(or $(OBJECTS),20000) --rows $(or $(ROWS),200)
 
 .PHONY: chaos-lake
-chaos-lake: ## minutes of compactions that are killed at random, two at a time, while objects arrive (MINUTES=5 SEED=n)
+chaos-lake: ## minutes of compactions that are killed at random while objects arrive, and of jobs whose executors are (MINUTES=5 SEED=n)
 	@local-stack/set-up/set-up.sh lake jars
 	@TABLE_CHAOS_SECONDS=$$(($(or $(MINUTES),5) * 60)) $(if $(SEED),TABLE_CHAOS_SEED=$(SEED)) PYTHONPATH=emr \
-		$(lake) -m pytest -q emr/tests/test_compact_chaos.py
+		$(lake) -m pytest -q emr/tests/test_compact_chaos.py emr/tests/test_executors_lost.py
 
 .PHONY: simulate
 simulate: ## the simulation for as long as one likes, of both brokers or one: make simulate SEEDS=1000000 BROKER=redpanda, or SEED=7 with its whole trace

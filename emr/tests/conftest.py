@@ -9,7 +9,7 @@ import pytest
 from lake_of_tests import Lake
 from pyspark.sql import SparkSession
 
-from tributary_emr.catalog import Catalog
+from tributary_emr.catalog import SPARK_NAME, Catalog
 from tributary_emr.session import local_config, make_own
 
 _NAMESPACES = itertools.count()
@@ -33,6 +33,8 @@ def spark(catalog: Catalog) -> Iterator[SparkSession]:
         .config("spark.sql.session.timeZone", "Asia/Kolkata")
         .getOrCreate()
     )
+    # Iceberg's catalog leaves the database locked if it finds that somebody else has made its tables meanwhile.
+    session.sql(f"SHOW NAMESPACES IN {SPARK_NAME}").collect()
     yield session
     session.stop()
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tributary_emr.lake import LakeError
 from tributary_emr.loaded import Loaded, Named
 from tributary_emr.table import Table, reason
 from tributary_emr.tail import read_objects
-from tributary_emr.transforms import by_arrival, day_number, distinct_events, of_days
+from tributary_emr.transforms import COPY_NUMBER, by_arrival, day_number, of_days, with_copies_numbered
 
 
 class Stopped(LakeError):
@@ -67,22 +67,22 @@ def load(table: Table, branch: str, objects: Mapping[Named, int], loaded: Loaded
     """
     base = table.snapshot_id
     assert base is not None, "a table is made with a snapshot"
-    observed = Observation()
-    arrived = read_objects(table.spark, list(objects)).observe(observed, F.count("*").alias("rows"))
     # Read once: on small objects the requests are what takes time. Rows need not fit into memory.
-    distinct = distinct_events(arrived).withColumn("_day", day_number("event_time"))
-    distinct = distinct.persist(StorageLevel.MEMORY_AND_DISK)
-    marked = distinct
+    arrived = with_copies_numbered(read_objects(table.spark, list(objects)))
+    arrived = arrived.withColumn("_day", day_number("event_time")).persist(StorageLevel.MEMORY_AND_DISK)
+    marked = arrived
     try:
-        days = {row[0] for row in distinct.select("_day").distinct().collect()}
-        held = of_days(table.rows(), days)
-        marked = _all_new(distinct)
-        if not held.isEmpty():
-            marked = _marked(distinct, held).persist(StorageLevel.MEMORY_AND_DISK)
-        counts = {row[0]: row[1] for row in marked.groupBy("_fate").count().collect()}
-        read, expected = observed.get["rows"], sum(objects.values())
+        # Counted as rows, and not by an observation while they are read: what Spark reads again, because an executor is
+        # lost, it observes again.
+        rows_of_days = dict(arrived.groupBy("_day").count().collect())
+        read, expected = sum(rows_of_days.values()), sum(objects.values())
         if read != expected:
             raise LakeError(f"{len(objects):,} objects: Spark read {read:,} rows, their footers say {expected:,}")
+        held = of_days(table.rows(), rows_of_days)
+        marked = _all_new(arrived)
+        if not held.isEmpty():
+            marked = _marked(arrived, held).persist(StorageLevel.MEMORY_AND_DISK)
+        counts = dict(marked.groupBy("_fate").count().collect())
         account = Account(
             objects=len(objects),
             read=read,
@@ -103,16 +103,17 @@ def load(table: Table, branch: str, objects: Mapping[Named, int], loaded: Loaded
         raise LakeError(f"{len(objects):,} objects cannot be loaded: {reason(error)}") from error
     finally:
         marked.unpersist()
-        distinct.unpersist()
+        arrived.unpersist()
     return account
 
 
-def _all_new(distinct: DataFrame) -> DataFrame:
+def _all_new(arrived: DataFrame) -> DataFrame:
     """The same of rows of days that the table has nothing of."""
-    return distinct.withColumn("_fate", F.lit(_NEW)).withColumn("_held_time", F.lit(None).cast("timestamp"))
+    fate = F.when(F.col(COPY_NUMBER) > 1, _COPY).otherwise(_NEW)
+    return arrived.withColumn("_fate", fate).withColumn("_held_time", F.lit(None).cast("timestamp"))
 
 
-def _marked(distinct: DataFrame, held: DataFrame) -> DataFrame:
+def _marked(arrived: DataFrame, held: DataFrame) -> DataFrame:
     """The rows with their `_fate`, and the `_held_time` of the table's copy."""
     keys = held.select(
         F.col("event_id"),
@@ -124,5 +125,6 @@ def _marked(distinct: DataFrame, held: DataFrame) -> DataFrame:
         F.struct(*(column.alias(f"c{number}") for number, column in enumerate(by_arrival(prefix))))
         for prefix in ("_held_", "")
     )
-    fate = F.when(F.col("_held_time").isNull(), _NEW).when(ours < theirs, _EARLIER).otherwise(_COPY)
-    return distinct.join(keys, ["event_id", "_day"], "left").withColumn("_fate", fate)
+    fate = F.when(F.col(COPY_NUMBER) > 1, _COPY).when(F.col("_held_time").isNull(), _NEW)
+    fate = fate.when(ours < theirs, _EARLIER).otherwise(_COPY)
+    return arrived.join(keys, ["event_id", "_day"], "left").withColumn("_fate", fate)

@@ -122,7 +122,7 @@ def local_config(environ: Mapping[str, str], *, uris: Sequence[str], table: bool
     for jar, what in [("hadoop-aws", "s3a:// paths")] * on_s3 + [("iceberg-spark-runtime", "the table")] * table:
         if not any(jars.glob(f"{jar}-*.jar")):
             raise SessionError(f"{jars}: no {jar} jar for {what}; `make setup` fetches it")
-        config["spark.driver.extraClassPath"] = f"{jars}/*"
+        config["spark.driver.extraClassPath"] = config["spark.executor.extraClassPath"] = f"{jars}/*"
     if on_s3:
         config |= _s3a_config(environ)
     return config

@@ -33,6 +33,9 @@ SMALL_BYTES = 32 << 20
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 
+#: The column of `with_copies_numbered`.
+COPY_NUMBER = "_copy"
+
 
 class OutlierScope(str, Enum):
     """Whose mean and standard deviation decide what an outlier is."""
@@ -51,8 +54,13 @@ def distinct_events(events: DataFrame) -> DataFrame:
 
     Copies of an event may differ in content, so which one counts must not depend on the order of reading.
     """
-    first = Window.partitionBy("event_id", day_number("event_time")).orderBy(*by_arrival())
-    return events.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
+    return with_copies_numbered(events).where(F.col(COPY_NUMBER) == 1).drop(COPY_NUMBER)
+
+
+def with_copies_numbered(events: DataFrame) -> DataFrame:
+    """The rows with a column `COPY_NUMBER`: as which copy of its event each arrived, from 1."""
+    copies = Window.partitionBy("event_id", day_number("event_time")).orderBy(*by_arrival())
+    return events.withColumn(COPY_NUMBER, F.row_number().over(copies))
 
 
 def by_arrival(of: str = "") -> list[Column]:
