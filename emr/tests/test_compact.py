@@ -19,7 +19,6 @@ from tributary_emr.catalog import Catalog
 from tributary_emr.compact import STEPS, Run, arguments, compact
 from tributary_emr.lake import LakeError
 from tributary_emr.load import Stopped
-from tributary_emr.loaded import Loaded
 from tributary_emr.table import BRANCH, FILE_BYTES, Table
 from tributary_emr.table_check import check_table
 from tributary_emr.tail import list_objects
@@ -63,7 +62,7 @@ class Job:
         return sorted((row[0], start + timedelta(microseconds=row[1]), row[2]) for row in rows)
 
     def breaches(self) -> list[str]:
-        objects = list_objects(self.spark, self.lake.events, Loaded(), everything=True).objects
+        objects = list_objects(self.spark, self.lake.events, None).objects
         return [breach.rule for breach in check_table(self.table, objects).breaches]
 
 

@@ -67,4 +67,16 @@ def test_the_table_is_in_glue_and_on_s3_and_what_it_holds_is_tagged(aws: Aws, la
     assert done.returncode == 0, done.stderr
     text = s3.get_object(Bucket="lake", Key="reports/a.csv")["Body"].read().decode()
     assert text.splitlines()[1].startswith("2026-11-22,thermostat,610,0,")
+    aws.client("glue").delete_table(DatabaseName="history", Name="events")
+    done = run(aws, "compact", "--input", "s3a://lake/events/")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "compact: the table history.events in glue: the catalog has lost it, and its files are in "
+        "s3://lake/table/history/events: compact --restore gives it back",
+    )
+    done = run(aws, "compact", "--input", "s3a://lake/events/", "--restore")
+    assert done.returncode == 0, done.stderr
+    assert "0 objects loaded" in done.stdout
+    assert "610 rows" in done.stdout
+    assert "restored the table from s3://lake/table/history/events/metadata/0000" in done.stdout
     assert without_rollup in {stored["Key"] for stored in s3.list_objects_v2(Bucket="lake")["Contents"]}

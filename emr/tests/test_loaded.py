@@ -6,7 +6,7 @@ import pytest
 
 from tributary_emr import schema
 from tributary_emr.lake import LakeError, StoredObject
-from tributary_emr.loaded import Loaded, Named, named, slices
+from tributary_emr.loaded import Listed, Loaded, Named, named, slices
 from tributary_emr.object_facts import differences
 from tributary_emr.transforms import day_stretches
 
@@ -26,7 +26,7 @@ def an_object(
 
 def test_what_is_loaded_reads_back_whatever_the_order_of_loading() -> None:
     objects = [an_object(5), an_object(0), an_object(1), an_object(0, shard="s-1"), an_object(0, cell=CELL - DAY)]
-    loaded = Loaded().with_objects(objects).looked_at(objects, DAY)
+    loaded = Loaded().with_objects(objects).looked_at(Listed(objects, None), DAY)
     again = Loaded.of_text(loaded.to_text())
     assert again == loaded
     assert all(again.holds(found) for found in objects)
@@ -47,24 +47,46 @@ def test_a_log_that_expired_and_began_anew_is_not_taken_for_the_loaded_one() -> 
     assert after.holds(late)
     assert Loaded.of_text(after.to_text()) == after
     assert after.logs[late.log].anew
-    assert not after.holds(an_object(1, written_ms=late.stored.modified_ms + 1))
+    # Whether written in the same second as the first one, or an old one that has not expired: it is loaded again.
+    for written_ms in (late.stored.modified_ms + 1, late.stored.modified_ms, WRITTEN):
+        assert not after.holds(an_object(1, written_ms=written_ms))
+
+
+def test_a_listing_says_nothing_of_what_lies_before_its_beginning() -> None:
+    before = Loaded().with_objects([an_object()]).looked_at(Listed([an_object()], None), DAY)
+    later = an_object(cell=CELL + 20 * DAY, written_ms=WRITTEN + 20 * 86_400_000)
+    began = (CELL + 5 * DAY).date()
+    assert before.with_objects([later]).looked_at(Listed([later], began), DAY).from_ms == before.from_ms
+    # After a rollback, a run may have listed by what the table had said before.
+    assert Loaded().with_objects([later]).looked_at(Listed([later], began), DAY).first_day is None
+
+
+def test_what_is_kept_in_mind_is_bounded_and_the_oldest_is_forgotten_first() -> None:
+    days = [CELL + n * DAY for n in range(40)]
+    loaded = Loaded().with_objects(an_object(cell=day, shard=f"s-{n}") for day in days for n in range(50))
+    text = loaded.to_text(len(loaded.to_text()) // 2)
+    assert len(text) <= len(loaded.to_text()) // 2
+    kept = Loaded.of_text(text)
+    assert kept.holds(an_object(cell=days[-1], shard="s-0"))
+    assert kept.has_forgotten(an_object(cell=days[0], shard="s-0").name)
+    assert not kept.holds(an_object(cell=days[0], shard="s-0"))
 
 
 def test_what_is_not_loaded_stays_within_reach_however_long_the_job_stands_still() -> None:
     objects = [an_object(), an_object(cell=CELL + 20 * DAY, written_ms=WRITTEN + 20 * 86_400_000)]
     for loaded in (Loaded().with_objects(objects[:1]), Loaded().with_objects(objects[1:])):
         (left,) = (found for found in objects if not loaded.holds(found))
-        first = loaded.looked_at(objects, 2 * DAY).first_day
+        first = loaded.looked_at(Listed(objects, None), 2 * DAY).first_day
         assert first is not None
         assert first.isoformat() <= left.name.date
-    everything = Loaded().with_objects(objects).looked_at(objects, 2 * DAY)
+    everything = Loaded().with_objects(objects).looked_at(Listed(objects, None), 2 * DAY)
     assert everything.first_day == (CELL + 18 * DAY).date()
 
 
 def test_a_cell_in_the_far_future_hides_nothing() -> None:
     # With `CreateTime` a producer's clock makes the cell; the store's clock bounds it.
     objects = [an_object(cell=datetime(9000, 1, 1, tzinfo=UTC)), an_object()]
-    assert Loaded().with_objects(objects).looked_at(objects, DAY).first_day == (CELL - DAY).date()
+    assert Loaded().with_objects(objects).looked_at(Listed(objects, None), DAY).first_day == (CELL - DAY).date()
 
 
 def test_forgetting_a_day_means_loading_it_again() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,8 @@ from test_compact import Job
 
 from tributary_emr import averages, report, rules, table_rules
 from tributary_emr.lake import LakeError
+from tributary_emr.table_check import check_table
+from tributary_emr.tail import list_objects
 from tributary_emr.validate import validate
 
 DAY = timedelta(days=1)
@@ -111,6 +114,22 @@ def test_averages_of_table_and_tail_are_those_of_all_rollups(job: Job) -> None:
         assert alike[0].count("\n") == (4 if not options else 2)
 
 
+def test_averages_need_no_rollups_and_say_where_they_look_for_them(job: Job) -> None:
+    job.lake.write(some_events(0, 3, 0))
+    job.run()
+    job.lake.write(some_events(5, 2, 0))
+    output = job.lake.root / "reports" / "averages.csv"
+
+    def made(source: str) -> str:
+        averages.run(job.spark, source, str(output), averages.arguments([]), job.where)
+        return output.read_text()
+
+    assert made(job.lake.rollups) == made(f"{job.lake.rollups}//") == made(job.lake.rollups.rstrip("/"))
+    assert made(job.lake.rollups).count("\n") == 2
+    with pytest.raises(LakeError, match=r"date=2026-11-22: with a table it must end in rollups/"):
+        made(f"{job.lake.rollups}date=2026-11-22")
+
+
 def broken(job: Job, kind: str) -> None:
     table = job.where.table
     statements = {
@@ -134,9 +153,24 @@ def test_validate_finds_each_way_in_which_table_and_objects_differ(job: Job, kin
     clean = validate(job.spark, job.lake.events, {}, table=job.table)
     assert (clean.breaches, clean.table and clean.table.rows) == ([], 6)
     broken(job, kind)
+    objects = list_objects(job.spark, job.lake.events, None).objects
+    of_last_days = check_table(job.table, objects, arrival_days=2).breaches
+    assert kind in {breach.rule for breach in of_last_days}
     found = {breach.rule for breach in validate(job.spark, job.lake.events, {}, table=job.table).breaches}
     assert kind in found
     assert found <= {*table_rules.TABLE_RULES}
+
+
+def test_what_arrived_before_the_last_days_is_not_read(job: Job) -> None:
+    old = job.lake.write(some_events(0, 3, 0))
+    job.lake.write(some_events(3, 3, 9))
+    job.run()
+    written = (job.lake.root / old).stat().st_mtime
+    (job.lake.root / old).write_bytes(b"not read")
+    os.utime(job.lake.root / old, (written, written))
+    objects = list_objects(job.spark, job.lake.events, None).objects
+    checked = check_table(job.table, objects, arrival_days=8)
+    assert (checked.objects, checked.not_loaded, checked.breaches) == (1, 0, [])
 
 
 def test_a_log_whose_loaded_objects_have_expired_has_no_gap(job: Job) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,7 +24,16 @@ from pyspark.sql import functions as F
 from tributary_emr import catalog, schema
 from tributary_emr.catalog import Catalog
 from tributary_emr.csv_text import write_csv
-from tributary_emr.lake import LakeError, bucket_uri, put_file, read_rollups, read_whole, write_days
+from tributary_emr.lake import (
+    SPARK_ERRORS,
+    LakeError,
+    bucket_uri,
+    put_file,
+    read_rollups,
+    read_whole,
+    reason,
+    write_days,
+)
 from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, aggregate, averages, merge, of_day
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import Table
@@ -106,8 +114,13 @@ def run(
 def _with_table(lake_table: Table, source: str, options: argparse.Namespace) -> tuple[DataFrame, str]:
     """Rollups of the rows of the table, and those of the objects that it does not hold; and what that is, in words."""
     loaded = lake_table.loaded()
-    listing = list_objects(lake_table.spark, re.sub(r"rollups/?$", "events/", source), loaded)
-    tail = [found for found in listing.objects if not loaded.holds(found)]
+    rollups_folder = source.rstrip("/")
+    if not f"/{rollups_folder}".endswith("/rollups"):
+        raise LakeError(f"--input {source}: with a table it must end in rollups/, beside which events/ lies")
+    listing = list_objects(lake_table.spark, rollups_folder[: -len("rollups")] + "events/", loaded.first_day)
+    tail, left_out = listing.tail(loaded)
+    for fault in left_out:
+        print(f"averages: left out: {printable(fault)}", file=sys.stderr)
     lateness_ms = F.lit(options.late_after_minutes * 60_000)
     held = lake_table.rows()
     if options.day:
@@ -115,7 +128,7 @@ def _with_table(lake_table: Table, source: str, options: argparse.Namespace) -> 
     columns = schema.ROLLUPS.fieldNames()
     rollups = aggregate(held, lateness_ms=lateness_ms).select(*columns)
     if tail:
-        arrived = read_rollups_of(lake_table.spark, source, tail)
+        arrived = read_rollups_of(lake_table.spark, f"{rollups_folder}/", tail)
         arrived = of_day(arrived, options.day) if options.day else arrived
         rollups = rollups.unionByName(arrived.select(*columns))
     return rollups, f"the table and {len(tail):,} objects"
@@ -134,8 +147,8 @@ def main(argv: Sequence[str]) -> int:
             run(spark, source, output, options, where)
         finally:
             spark.stop()
-    except (LakeError, SessionError, OSError) as error:
-        print(f"averages: {printable(str(error))}", file=sys.stderr)
+    except (LakeError, SessionError, OSError, *SPARK_ERRORS) as error:
+        print(f"averages: {printable(reason(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -4,7 +4,9 @@ Spark's class path, here and on EMR: EMR has no package of Python's for it that 
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,17 +22,25 @@ NAMESPACE = "Tributary"
 _CONCURRENT_REQUESTS = 16
 
 
+def can_tag(source: str) -> bool:
+    """Whether objects under the URI `source` can have a tag."""
+    return place_of(source)[0] in ("s3", "s3a")
+
+
 def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
     """Tags these objects of `events/` and their rollups; gives back those of which both have the tag.
 
-    A rollup may be missing: a later delivery makes it. On a file system nothing is tagged. Raises `LakeError`.
+    A rollup may be missing: a later delivery makes it. Raises `LakeError`.
     """
-    on_s3 = [found for found in objects if place_of(found.stored.uri)[0] in ("s3", "s3a")]
-    if not on_s3:
+    if not objects:
         return []
     sdk = spark._jvm.software.amazon.awssdk
     model = sdk.services.s3.model
-    client = _client(spark, sdk.services.s3.S3Client.builder().forcePathStyle(_is_local(spark)))
+    try:
+        client = _client(spark, sdk.services.s3.S3Client.builder().forcePathStyle(_is_local(spark)))
+    except TypeError as error:
+        # A class that is not there shows as a package, which cannot be called.
+        raise LakeError("objects cannot be tagged: Spark has no AWS SDK for Java (2) on its class path") from error
     tags = spark._jvm.java.util.ArrayList()
     tags.add(model.Tag.builder().key(TAG[0]).value(TAG[1]).build())
     tagging = model.Tagging.builder().tagSet(tags).build()
@@ -52,13 +62,18 @@ def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
 
     try:
         with ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
-            return [found for found, done in zip(on_s3, pool.map(tag, on_s3)) if done]
+            return [found for found, done in zip(objects, pool.map(tag, objects)) if done]
     finally:
         client.close()
 
 
 def publish(spark: SparkSession, metrics: Mapping[str, tuple[float, str]], dimensions: Mapping[str, str]) -> None:
-    """Publishes metrics, each a value and its unit. What fails is a warning: no run fails for it."""
+    """Publishes metrics, each a value and its unit. No run fails for it.
+
+    Where CloudWatch does not answer they are printed, as a line of which CloudWatch Logs makes the same metrics: from a
+    job without a VPC EMR Serverless reaches the logs alone
+    (https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/considerations.html).
+    """
     try:
         sdk = spark._jvm.software.amazon.awssdk
         model = sdk.services.cloudwatch.model
@@ -74,11 +89,21 @@ def publish(spark: SparkSession, metrics: Mapping[str, tuple[float, str]], dimen
             client.putMetricData(model.PutMetricDataRequest.builder().namespace(NAMESPACE).metricData(data).build())
         finally:
             client.close()
-    except Py4JJavaError as error:
-        print(f"compact: warning: metrics were not published: {first_line(error)}", file=sys.stderr)
     except (Py4JError, TypeError) as error:
         # A class that is not there shows as a package, which cannot be called.
-        print(f"compact: warning: metrics were not published: {type(error).__name__}", file=sys.stderr)
+        why = first_line(error) if isinstance(error, Py4JJavaError) else type(error).__name__
+        print(f"compact: warning: CloudWatch took no metrics, they are in the log: {why}", file=sys.stderr)
+        print(embedded(metrics, dimensions, int(time.time() * 1000)))
+
+
+def embedded(metrics: Mapping[str, tuple[float, str]], dimensions: Mapping[str, str], now_ms: int) -> str:
+    """In the embedded metric format:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html.
+    """
+    definitions = [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()]
+    directive = {"Namespace": NAMESPACE, "Dimensions": [list(dimensions)], "Metrics": definitions}
+    values = {name: value for name, (value, _) in metrics.items()}
+    return json.dumps({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}, **dimensions, **values})
 
 
 def _client(spark: SparkSession, builder):

@@ -41,6 +41,11 @@ class Catalog:
         """The table's identifier in Spark's SQL."""
         return f"{SPARK_NAME}.{self.namespace}.{TABLE}"
 
+    @property
+    def location(self) -> str:
+        """The URI of the folder of the table's files, whatever the catalog would choose."""
+        return f"{self.warehouse.rstrip('/')}/{self.namespace}/{TABLE}"
+
     def __str__(self) -> str:
         return f"{self.namespace}.{TABLE} in {self.kind}"
 

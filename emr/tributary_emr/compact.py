@@ -19,9 +19,9 @@ from datetime import date, datetime, timedelta, timezone
 
 from pyspark.sql import SparkSession
 
-from tributary_emr import aws, catalog, upkeep
+from tributary_emr import aws, catalog, lost_table, upkeep
 from tributary_emr.catalog import Catalog
-from tributary_emr.lake import LakeError, bucket_uri
+from tributary_emr.lake import SPARK_ERRORS, LakeError, bucket_uri, reason
 from tributary_emr.load import Account, Stopped, load
 from tributary_emr.loaded import Loaded, Named, day_of, newest_ms, slices
 from tributary_emr.object_facts import read_facts
@@ -66,12 +66,17 @@ def compact(
     `at` is told each of `STEPS`. Raises `LakeError`; `Stopped` names the objects that must not be loaded.
     """
     run = Run()
-    loaded = Table.create(spark, where).loaded()
-    listing = list_objects(spark, source, loaded, everything=options.all)
-    _leave_out(run, [f"{stored.key}: it is no object of ours" for stored in listing.strange], options)
+    if options.restore:
+        run.upkeep.append(f"restored the table from {lost_table.restore(spark, where)}")
+    table = Table.create(spark, where)
+    loaded, tags = table.loaded(), options.tag and aws.can_tag(source)
+    firsts = [loaded.first_day, *([table.tagged().first_day] if tags else [])]
+    first = None if options.all or None in firsts else min(firsts)
+    listing = list_objects(spark, source, first)
+    _leave_out(run, listing.faults(), options)
     new = [found for found in listing.objects if not loaded.holds(found)]
     left_out: set[Named] = set()
-    job = _Job(spark, where, options, listing, now, at)
+    job = _Job(spark, where, options, listing, now, at, tags)
     for portion in slices(new, most_objects=options.slice_objects, most_bytes=options.slice_mib << 20):
         facts = read_facts(spark, portion)
         _leave_out(run, [f"{fact.found.stored.key}: {fact.fault}" for fact in facts if fact.fault], options)
@@ -81,10 +86,10 @@ def compact(
             _load_portion(job, good, run)
     oldest = min((found.stored.modified_ms for found in left_out), default=None)
     run.lag_ms = 0 if oldest is None else max(0, int(now.timestamp() * 1000) - oldest)
-    if options.tag:
-        run.tagged = _tag(job)
-        at("tagged")
-    run.upkeep = upkeep.keep_up(_opened(spark, where), options, now=now)
+    held = _opened(spark, where).loaded()
+    run.tagged += _tag(job, [found for found in listing.objects if held.holds(found)])
+    at("tagged")
+    run.upkeep += upkeep.keep_up(_opened(spark, where), options, now=now)
     at("kept up")
     run.rows = _opened(spark, where).row_count
     return run
@@ -100,11 +105,25 @@ class _Job:
     listing: Listing
     now: datetime
     at: Callable[[str], None]
+    tags: bool
+    loaded: set[Named] = field(default_factory=set)
+    """What this run has loaded, or another one meanwhile."""
+    tagged: set[Named] = field(default_factory=set)
+    """What this run has tagged, or will not."""
+
+    @property
+    def reach(self) -> timedelta:
+        return timedelta(hours=self.options.reach_hours)
 
     @property
     def first_remembered(self) -> date:
-        """The first day whose logs are kept in mind."""
+        """The first day whose logs are kept in mind, unless something of an earlier one is left to be done."""
         return day_of(newest_ms(self.listing.objects) or 0) - timedelta(days=self.options.remember_days)
+
+    def kept(self, state: Loaded, *others: Loaded) -> Loaded:
+        """`state` without what nobody needs any more; `others` say what else is left to be done."""
+        firsts = [each.first_day or date.min for each in (state, *others)]
+        return state.without_before(min(self.first_remembered, *firsts))
 
 
 def _load_portion(job: _Job, objects: dict[Named, int], run: Run) -> None:
@@ -115,12 +134,17 @@ def _load_portion(job: _Job, objects: dict[Named, int], run: Run) -> None:
         rest = {found: rows for found, rows in objects.items() if not before.holds(found)}
         if not rest:
             return
-        after = before.with_objects(rest).looked_at(job.listing.objects, timedelta(hours=job.options.reach_hours))
+        job.loaded.update(objects)
+        after = before.with_objects(rest).looked_at(job.listing, job.reach, job.loaded)
+        after = job.kept(after, *([table.tagged()] if job.tags else []))
         branch = f"{BRANCH}{int(job.now.timestamp())}_{secrets.token_hex(4)}"
         try:
-            run.account += load(table, branch, rest, after.without_before(job.first_remembered), job.at)
+            run.account += load(table, branch, rest, after, job.at)
         except Conflict:
+            job.loaded.difference_update(rest)
             continue
+        run.tagged += _tag(job, list(rest))
+        job.at("tagged")
         return
     raise LakeError(
         f"the table {job.where}: {_ATTEMPTS} commits met another one: let one run end before the next one begins"
@@ -133,14 +157,23 @@ def _leave_out(run: Run, faults: Sequence[str], options: argparse.Namespace) -> 
     run.faults += faults
 
 
-def _tag(job: _Job) -> int:
-    """Tags what the table holds, so that it may expire. What stays untagged is tagged by the next run."""
+def _tag(job: _Job, objects: Sequence[Named]) -> int:
+    """Tags `objects`, which the table holds, so that they may expire; gives back how many had no tag.
+
+    What stays untagged is found by the next run: the table says from when on there is such an object.
+    """
+    if not job.tags:
+        return 0
     table = _opened(job.spark, job.where)
-    loaded, tagged = table.loaded(), Loaded.of_text(table.property(TAGGED))
-    due = [found for found in job.listing.objects if loaded.holds(found) and not tagged.holds(found)]
+    tagged = table.tagged()
+    due = [found for found in objects if not tagged.holds(found) and found not in job.tagged]
     done = aws.tag_objects(job.spark, due)
-    if done:
-        table.set_property(TAGGED, tagged.with_objects(done).without_before(job.first_remembered).to_text())
+    # A rollup that is missing for so long is not to come; its object stays.
+    given_up = [found for found in due if day_of(found.name.cell_start_ms) < job.first_remembered]
+    job.tagged.update(done, given_up)
+    after = job.kept(tagged.with_objects(done).looked_at(job.listing, job.reach, job.tagged))
+    if after != tagged:
+        table.set_property(TAGGED, after.to_text())
     return len(done)
 
 
@@ -173,6 +206,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="how long after its arrival a record can still be committed: the stream's retention and the horizon "
         "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--restore", action="store_true", help="first give a table that the catalog has lost back to it, from its files"
     )
     group.add_argument("--all", action="store_true", help="look at every object, as after a redrive of old batches")
     group.add_argument(
@@ -225,8 +261,8 @@ def main(argv: Sequence[str]) -> int:
         more = f" ({len(error.faults):,} objects)" if len(error.faults) > _MOST_NAMED else ""
         print(f"compact: nothing more was loaded{more}; --on-unreadable skip leaves such objects out", file=sys.stderr)
         return 1
-    except (LakeError, SessionError, OSError) as error:
-        print(f"compact: {printable(str(error))}", file=sys.stderr)
+    except (LakeError, SessionError, OSError, *SPARK_ERRORS) as error:
+        print(f"compact: {printable(reason(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
 from tributary_emr import schema
@@ -22,6 +22,10 @@ from tributary_emr import schema
 
 class LakeError(Exception):
     """The lake cannot be read or written; the text is one line for the user."""
+
+
+#: What Spark raises.
+SPARK_ERRORS = (Py4JJavaError, PySparkException)
 
 
 class StoredObject(NamedTuple):
@@ -101,6 +105,15 @@ def list_days(spark: SparkSession, prefix: str, first: date | None) -> tuple[lis
         raise LakeError(f"{prefix}: cannot be listed: {_told(error)}") from error
     # They share what is before the key.
     return sorted(objects, key=lambda stored: stored.uri), strange
+
+
+def list_folder(spark: SparkSession, uri: str) -> list[StoredObject]:
+    """What lies in the folder `uri`, folders as well; nothing if there is none. Raises `LakeError`."""
+    try:
+        path, file_system = _file_system(spark, uri)
+        return [stored for stored, _ in _listed(spark, file_system, path)] if file_system.exists(path) else []
+    except (Py4JJavaError, OSError) as error:
+        raise LakeError(f"{uri}: cannot be listed: {_told(error)}") from error
 
 
 # As `FileStatus.toString` writes it, in every file system of Hadoop's.
@@ -242,6 +255,8 @@ def read_text(spark: SparkSession, uri: str) -> str | None:
             stream.close()
     except Py4JJavaError as error:
         raise LakeError(f"{uri}: cannot be read: {first_line(error)}") from error
+    except UnicodeDecodeError as error:
+        raise LakeError(f"{uri}: is not UTF-8") from error
 
 
 def _files(spark: SparkSession, prefix: str) -> Iterator[StoredObject]:
@@ -272,6 +287,13 @@ def _literal(uri: str) -> str:
 def _file_system(spark: SparkSession, uri: str):
     path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(uri)
     return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+
+
+def reason(error: Exception) -> str:
+    """What an error says, of Java's or of ours, in one line."""
+    if isinstance(error, Py4JJavaError):
+        return first_line(error)
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def first_line(error: Py4JJavaError) -> str:

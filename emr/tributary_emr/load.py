@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from tributary_emr.lake import LakeError
+from tributary_emr.lake import SPARK_ERRORS, LakeError, reason
 from tributary_emr.loaded import Loaded, Named
-from tributary_emr.table import Table, reason
+from tributary_emr.table import Conflict, Table, is_overtaken
 from tributary_emr.tail import read_objects
 from tributary_emr.transforms import COPY_NUMBER, by_arrival, day_number, of_days, with_copies_numbered
 
@@ -99,7 +97,9 @@ def load(table: Table, branch: str, objects: Mapping[Named, int], loaded: Loaded
         at("staged")
         table.publish(branch, loaded)
         at("published")
-    except (Py4JJavaError, PySparkException) as error:
+    except SPARK_ERRORS as error:
+        if is_overtaken(error):
+            raise Conflict(reason(error)) from error
         raise LakeError(f"{len(objects):,} objects cannot be loaded: {reason(error)}") from error
     finally:
         marked.unpersist()

@@ -11,8 +11,8 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from tributary_emr.lake import LakeError, StoredObject
 from tributary_emr.schema import CELL, ObjectName
 
 _FORM = 1
+#: Of `Loaded.to_text`: a fifth of what the reader of Iceberg's metadata takes for a text, Jackson's `maxStringLength`.
+MOST_CHARACTERS = 4_000_000
 _MS_PER_DAY = 86_400_000
 _CELL_MS = int(CELL.total_seconds() * 1000)
 
@@ -57,6 +59,15 @@ class Named(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What a listing of `events/` has found, from a day on."""
+
+    objects: Sequence[Named]
+    first: date | None
+    """The day; `None`: of all days."""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """All that is known to be loaded."""
 
@@ -64,6 +75,8 @@ class Loaded:
     from_ms: int | None = None
     """No object that is not loaded, there or to come, lies in a cell before this, in milliseconds since the Unix epoch.
     `None`: it may be anywhere."""
+    forgotten_ms: int = 0
+    """What was loaded of cells before this is not kept in mind."""
 
     def holds(self, found: Named) -> bool:
         """Whether this very object is loaded."""
@@ -83,39 +96,64 @@ class Loaded:
         logs = dict(self.logs)
         for found in objects:
             log, commit = logs.get(found.log, Log(0, 0)), found.name.commit
+            if commit < log.next and commit not in log.missing:
+                # The log has begun anew. Which of its old objects and which new ones are loaded, a time of the store
+                # cannot tell, which has whole seconds: they are loaded again.
+                log = Log(0, 0, anew=True)
             missing = set(log.missing) | set(range(log.next, commit))
-            anew = log.anew or (commit < log.next and commit not in missing)
             missing.discard(commit)
             newest = max(log.newest_ms, found.stored.modified_ms)
-            logs[found.log] = Log(max(log.next, commit + 1), newest, tuple(sorted(missing)), anew)
-        return Loaded(logs, self.from_ms)
+            logs[found.log] = Log(max(log.next, commit + 1), newest, tuple(sorted(missing)), log.anew)
+        return replace(self, logs=logs)
 
-    def looked_at(self, objects: Sequence[Named], reach: timedelta) -> Loaded:
-        """The same, after a listing that found `objects`; what comes later has arrived at most `reach` before."""
-        newest = newest_ms(objects)
-        if newest is None:
+    def looked_at(self, listed: Listed, reach: timedelta, done: Container[Named] = ()) -> Loaded:
+        """The same, after a listing; what comes later has arrived at most `reach` before its newest object.
+
+        `done`: those that are loaded, too, though their logs may be forgotten.
+        """
+        newest = newest_ms(listed.objects)
+        began = None if listed.first is None else _start_ms(listed.first)
+        # Of what lies before the listing's beginning it tells nothing: another run may have found something there.
+        if newest is None or (self.from_ms is None and began is not None):
             return self
-        left = (found.name.cell_start_ms for found in objects if not self.holds(found))
-        return Loaded(self.logs, max(0, min([newest - reach // timedelta(milliseconds=1), *left])))
+        left = [found.name.cell_start_ms for found in listed.objects if not self.holds(found) and found not in done]
+        if self.from_ms is not None and began is not None and self.from_ms < began:
+            left.append(self.from_ms)
+        return replace(self, from_ms=max(0, min([newest - reach // timedelta(milliseconds=1), *left])))
 
     def without_before(self, first: date) -> Loaded:
         """The same, without the logs of the days before `first`."""
-        start = _start_ms(first)
-        return Loaded({key: log for key, log in self.logs.items() if key.cell_start_ms >= start}, self.from_ms)
+        start = max(0, _start_ms(first))
+        logs = {key: log for key, log in self.logs.items() if key.cell_start_ms >= start}
+        return replace(self, logs=logs, forgotten_ms=max(start, self.forgotten_ms))
+
+    def has_forgotten(self, name: ObjectName) -> bool:
+        """Whether an object of this name may have been loaded before all that is kept in mind."""
+        return name.cell_start_ms < self.forgotten_ms
 
     @property
     def first_day(self) -> date | None:
         """The day of `from_ms`."""
         return None if self.from_ms is None else day_of(self.from_ms)
 
-    def to_text(self) -> str:
-        """For a property of the table."""
+    def to_text(self, most: int = MOST_CHARACTERS) -> str:
+        """For a property of the table, of so many characters at `most`: for that the oldest days are forgotten."""
+        kept = self
+        while len(text := kept._to_text()) > most and kept.logs:
+            # As much as is too much, and a little more.
+            days = sorted(day_of(key.cell_start_ms) for key in kept.logs)
+            excess = len(days) * (len(text) - most) // len(text)
+            kept = kept.without_before(days[min(excess, len(days) - 1)] + timedelta(days=1))
+        return text
+
+    def _to_text(self) -> str:
         logs: dict[str, dict[str, list]] = {}
         for (stream, shard, cell), log in sorted(self.logs.items()):
             of_shard = logs.setdefault(stream, {}).setdefault(shard, [])
             rare = [list(log.missing), log.anew] if log.missing or log.anew else []
             of_shard.append([cell // _CELL_MS, log.next, log.newest_ms, *rare])
-        packed = json.dumps({"form": _FORM, "from": self.from_ms, "logs": logs}, separators=(",", ":"))
+        fields = {"form": _FORM, "from": self.from_ms, "forgotten": self.forgotten_ms, "logs": logs}
+        packed = json.dumps(fields, separators=(",", ":"))
         return base64.b64encode(zlib.compress(packed.encode(), 9)).decode()
 
     @classmethod
@@ -135,7 +173,7 @@ class Loaded:
                 for shard, entries in shards.items()
                 for cell, next_place, newest, *rare in entries
             }
-            return cls(logs, read["from"])
+            return cls(logs, read["from"], read.get("forgotten", 0))
         except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LakeError(f"what is loaded cannot be read ({type(error).__name__}): somebody changed it") from error
 

@@ -8,17 +8,28 @@ The rule is in `transforms`. Exit status: 0, 1 when the lake cannot be read or t
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from tributary_emr import catalog, report_days
 from tributary_emr.catalog import Catalog
-from tributary_emr.lake import LakeError, bucket_uri, read_events, read_text, read_whole, write_text
-from tributary_emr.report_days import RULE, State, csv_text
+from tributary_emr.lake import (
+    SPARK_ERRORS,
+    LakeError,
+    bucket_uri,
+    read_events,
+    read_text,
+    read_whole,
+    reason,
+    write_text,
+)
+from tributary_emr.report_days import RULE, State, csv_text, rows_of
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import Table
 from tributary_emr.tail import all_rows
@@ -100,19 +111,25 @@ def _incremental(
     spark, beside = lake_table.spark, f"{output}.state"
     deciding = {name: getattr(options, name) for name in ("approximate", "minimum_events")}
     deciding["outlier_scope"] = str(options.outlier_scope)
-    last, state = read_text(spark, output), State.of_text(read_text(spark, beside))
+    last: list[dict[str, str]] = []
     days: set[int] | None = None
-    if state is not None and not options.full and state.is_of(last, deciding, lake_table.uuid):
-        changed = lake_table.changed_days(state.snapshot)
-        days = None if changed is None else changed | set(state.tail_days)
+    with suppress(LakeError, csv.Error):
+        # What cannot be read is no last report.
+        text, state = (None, None) if options.full else (read_text(spark, output), read_text(spark, beside))
+        told = State.of_text(state)
+        if text is not None and told is not None and told.is_of(text, deciding, lake_table.uuid):
+            last = rows_of(text)
+            changed = lake_table.changed_days(told.snapshot)
+            days = None if changed is None else changed | set(told.tail_days)
     found = all_rows(lake_table, source, days=days)
+    for fault in found.left_out:
+        print(f"report: left out: {printable(fault)}", file=sys.stderr)
     rows = _computed(found.rows, options) if days != set() or found.tail else []
     found.release()
     if days is None:
         text = csv_text(rows)
         said = f"{len(rows):,} groups from the table and {len(found.tail):,} objects"
     else:
-        assert last is not None, "its state is of this text"
         text = report_days.merged(last, days | found.tail_days, rows)
         said = f"{len(days | found.tail_days):,} days computed again from the table and {len(found.tail):,} objects"
     # The report first: a state that is older than it makes the next run compute more, never less.
@@ -147,8 +164,8 @@ def main(argv: Sequence[str]) -> int:
             run(spark, source, output, options, where)
         finally:
             spark.stop()
-    except (LakeError, SessionError, OSError) as error:
-        print(f"report: {printable(str(error))}", file=sys.stderr)
+    except (LakeError, SessionError, OSError, *SPARK_ERRORS) as error:
+        print(f"report: {printable(reason(error))}", file=sys.stderr)
         return 1
     return 0
 

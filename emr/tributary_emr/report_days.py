@@ -45,7 +45,8 @@ class State:
     def of_text(cls, text: str | None) -> State | None:
         """Reads `to_text`; `None` for anything else: the report is made anew then."""
         try:
-            return cls(**json.loads(text or ""))
+            state = cls(**json.loads(text or ""))
+            return state if all(isinstance(number, int) for number in (state.snapshot, *state.tail_days)) else None
         except (ValueError, TypeError):
             return None
 
@@ -64,11 +65,15 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def merged(last: str, days: Collection[int], rows: Iterable[Row]) -> str:
-    """The CSV of the last report with `rows` in place of all that it had of `days`."""
+def rows_of(csv_text: str) -> list[dict[str, str]]:
+    """The rows of a report. Raises `csv.Error` for what Python cannot read back: before 3.11, a NUL."""
+    return list(csv.DictReader(io.StringIO(csv_text, newline="")))
+
+
+def merged(last: Iterable[Mapping[str, object]], days: Collection[int], rows: Iterable[Row]) -> str:
+    """The CSV of the last report's rows with `rows` in place of all that it had of `days`."""
     computed = {(date(1970, 1, 1) + timedelta(days=day)).isoformat() for day in days}
-    kept = [row for row in csv.DictReader(io.StringIO(last, newline="")) if row["day"] not in computed]
-    return csv_text([*kept, *rows])
+    return csv_text([*(row for row in last if row["day"] not in computed), *rows])
 
 
 def csv_text(rows: Iterable[Row | Mapping[str, object]]) -> str:

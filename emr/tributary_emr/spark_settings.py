@@ -15,6 +15,8 @@ COMMON: Mapping[str, str] = {"spark.sql.optimizer.windowGroupLimitThreshold": "-
 #: https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/using-iceberg.html
 TABLE: Mapping[str, str] = {
     "spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar",
+    # Iceberg's catalog is the only one: none of Hive's, which on EMR is Glue again, is asked.
+    "spark.sql.catalogImplementation": "in-memory",
     # A load names its objects, and Spark looks each up in a job; by default with up to 10,000 tasks.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
 }

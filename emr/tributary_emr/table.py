@@ -13,22 +13,25 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField
 
 from tributary_emr import schema
 from tributary_emr.catalog import Catalog
-from tributary_emr.lake import LakeError, first_line
+from tributary_emr.lake import SPARK_ERRORS, LakeError, reason
 from tributary_emr.loaded import Loaded
+from tributary_emr.lost_table import literal, refuse_if_lost
+from tributary_emr.table_columns import Altered, new_columns
 
 MAIN = "main"
 #: Property of the table: `Loaded.to_text` of the objects whose rows it holds.
 LOADED = "tributary.loaded"
 #: Property of the table: the snapshot with which that was recorded.
 LOADED_SNAPSHOT = "tributary.loaded-snapshot"
-#: Property of the table: the same of those objects that carry the tag by which they may expire.
+#: Property of the table: that snapshot's sequence number.
+LOADED_SEQUENCE = "tributary.loaded-sequence"
+#: Property of the table: the same of those objects that carry the tag.
 TAGGED = "tributary.tagged"
 #: How branches of loads begin; then comes the time at which they were made, in seconds since the Unix epoch.
 BRANCH = "load_"
@@ -38,8 +41,9 @@ FILE_BYTES = "write.target-file-size-bytes"
 
 # A change of the columns that meets another change is tried again, so many times.
 _ATTEMPTS = 5
-# Iceberg's exceptions for a change whose ground another commit has taken away.
-_OVERTAKEN = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
+# Of Iceberg's exceptions for a change whose ground another commit has taken away; the last is that of a branch which
+# another run's upkeep has dropped.
+_OVERTAKEN = ("CommitFailedException", "ValidationException", "CommitStateUnknownException", "Cannot use branch")
 _PARTITION = re.compile(r"event_time_day=(\d{4}-\d\d-\d\d)")
 _PROPERTIES = {
     "format-version": "2",
@@ -66,13 +70,17 @@ class Table:
 
     @classmethod
     def open(cls, spark: SparkSession, catalog: Catalog) -> Table | None:
-        """The table as it is now; `None` if there is none yet. Raises `LakeError` when the catalog does not answer."""
+        """The table as it is now; `None` if there is none yet.
+
+        Raises `LakeError` when the catalog does not answer, or has lost the table.
+        """
         spark3 = spark._jvm.org.apache.iceberg.spark.Spark3Util
         try:
             return cls(spark, catalog, spark3.loadIcebergTable(spark._jsparkSession, catalog.table))
-        except (Py4JJavaError, PySparkException) as error:
+        except SPARK_ERRORS as error:
             text = str(error)
             if "NoSuchTable" in text or "TABLE_OR_VIEW_NOT_FOUND" in text or "NoSuchNamespace" in text:
+                refuse_if_lost(spark, catalog)
                 return None
             raise LakeError(f"the table {catalog}: cannot be opened: {reason(error)}") from error
 
@@ -91,12 +99,13 @@ class Table:
                 spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {catalog.table.rpartition('.')[0]}")
                 spark.sql(
                     f"CREATE TABLE IF NOT EXISTS {catalog.table} ({columns}) USING iceberg"
-                    f" PARTITIONED BY (days(event_time)) TBLPROPERTIES ({properties})"
+                    f" PARTITIONED BY (days(event_time)) LOCATION {literal(catalog.location)}"
+                    f" TBLPROPERTIES ({properties})"
                 )
                 # A day is a task, and Spark splits a large one. By range rows would be computed twice, for a sample.
                 order = "WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY device_type, event_time"
                 spark.sql(f"ALTER TABLE {catalog.table} {order}")
-            except (Py4JJavaError, PySparkException) as error:
+            except SPARK_ERRORS as error:
                 raise LakeError(f"the table {catalog}: cannot be made: {reason(error)}") from error
             table = cls.open(spark, catalog)
             assert table is not None, "it was just made"
@@ -132,18 +141,34 @@ class Table:
     def loaded(self) -> Loaded:
         """The objects whose rows it holds; none after somebody rolled it back. Raises `LakeError`."""
         recorded = int(self.property(LOADED_SNAPSHOT) or 0)
-        # A snapshot that has expired is known to no table; one that was rolled back still is.
         if self._java.snapshot(recorded) is not None and not self._is_ancestor(recorded):
+            return Loaded()
+        # One that has expired is known to no table. If it was rolled back before, what it came from is still there.
+        sequence = int(self.property(LOADED_SEQUENCE) or 0)
+        if self._java.snapshot(recorded) is None and any(number < sequence for number in self._sequence_numbers()):
             return Loaded()
         return Loaded.of_text(self.property(LOADED))
 
+    def _sequence_numbers(self) -> Iterator[int]:
+        """Of the snapshots that `main` has come from."""
+        util = self.spark._jvm.org.apache.iceberg.util.SnapshotUtil
+        return (snapshot.sequenceNumber() for snapshot in _each(util.currentAncestors(self._java)))
+
+    def tagged(self) -> Loaded:
+        """The objects whose rows it holds and that carry the tag by which they may expire."""
+        return Loaded.of_text(self.property(TAGGED))
+
     def rows(self) -> DataFrame:
-        """Its rows at this state, whatever is committed meanwhile, in the columns of `schema.EVENTS`."""
+        """Its rows at this state, whatever is committed meanwhile, in the columns of `schema.EVENTS`.
+
+        Raises `LakeError` when somebody has altered a column of ours.
+        """
         if self.snapshot_id is None:
             return self.spark.createDataFrame([], schema.EVENTS)
+        self._new_columns()
         read = self.spark.read.option("snapshot-id", str(self.snapshot_id)).table(self.catalog.table)
         there = set(read.columns)
-        # A reader that is older or newer than the table.
+        # Typed columns of a reader that is older or newer than the table.
         return read.select(
             *(
                 F.col(field.name) if field.name in there else F.lit(None).cast(field.dataType).alias(field.name)
@@ -195,9 +220,10 @@ class Table:
             change = self._java.newTransaction()
             change.manageSnapshots().fastForwardBranch(MAIN, branch).removeBranch(branch).commit()
             recorded = change.updateProperties().set(LOADED, loaded.to_text())
+            recorded.set(LOADED_SEQUENCE, str(staged.sequenceNumber()))
             recorded.set(LOADED_SNAPSHOT, str(head)).commit()
             change.commitTransaction()
-        except (Py4JJavaError, PySparkException) as error:
+        except SPARK_ERRORS as error:
             if self._is_published(error, head):
                 return
             if "Cannot fast-forward" in str(error) or "CommitFailedException" in str(error):
@@ -208,7 +234,7 @@ class Table:
         """Changes a property of the table that a later run may as well change again."""
         try:
             self._java.updateProperties().set(name, value).commit()
-        except (Py4JJavaError, PySparkException) as error:
+        except SPARK_ERRORS as error:
             raise LakeError(f"the table {self.catalog}: cannot be changed: {reason(error)}") from error
 
     def changed_days(self, since: int) -> set[int] | None:
@@ -257,16 +283,19 @@ class Table:
         statement = f"CALL {self.catalog.table.partition('.')[0]}.system.{procedure}(table => '{table}', {named})"
         try:
             rows = self.spark.sql(statement).collect()
-        except (Py4JJavaError, PySparkException) as error:
-            if any(sign in str(error) for sign in _OVERTAKEN):
+        except SPARK_ERRORS as error:
+            if is_overtaken(error):
                 raise Conflict(reason(error)) from error
             raise LakeError(f"the table {self.catalog}: {procedure} failed: {reason(error)}") from error
         return {"rows": len(rows), **(rows[0].asDict() if rows else {})}
 
     def _partitions(self, snapshot) -> Iterator[str]:
         io, specs = self._java.io(), self._java.specs()
-        for files in (snapshot.addedDataFiles(io), snapshot.removedDataFiles(io)):
-            for file in _each(files):
+        # Files that say which rows are deleted: other engines write them.
+        changes = (snapshot.addedDataFiles, snapshot.removedDataFiles)
+        changes += (snapshot.addedDeleteFiles, snapshot.removedDeleteFiles)
+        for files in changes:
+            for file in _each(files(io)):
                 yield specs.get(file.specId()).partitionToPath(file.partition())
 
     def _is_published(self, error: Exception, head: int | None) -> bool:
@@ -282,16 +311,16 @@ class Table:
         return self.snapshot_id is not None and util.isAncestorOf(self._java, self.snapshot_id, snapshot)
 
     def _complete_columns(self) -> None:
-        there = {field.name: field for field in self.spark.table(self.catalog.table).schema}
-        for field in schema.EVENTS:
-            actual = there.get(field.name)
-            if actual is not None and actual.dataType != field.dataType:
-                type_names = f"{actual.dataType.simpleString()}; expected {field.dataType.simpleString()}"
-                raise LakeError(f"the table {self.catalog}: column {field.name} is {type_names}: somebody altered it")
-            if actual is None:
-                if any(old.findField(field.name) is not None for old in self._java.schemas().values()):
-                    raise LakeError(f"the table {self.catalog}: column {field.name} is gone: somebody altered it")
-                self._add_column(field)
+        for field in self._new_columns():
+            self._add_column(field)
+
+    def _new_columns(self) -> list[StructField]:
+        """Our columns that the table has never had."""
+        # As text: a call for each column would take longer than a small report's plan.
+        try:
+            return new_columns(self._java.schema().toString(), self._java.schemas().toString())
+        except Altered as altered:
+            raise LakeError(f"the table {self.catalog}: {altered}: somebody altered it") from altered
 
     def _add_column(self, field: StructField) -> None:
         """Rows that are there have no value for it."""
@@ -299,7 +328,7 @@ class Table:
         for attempt in range(_ATTEMPTS):
             try:
                 self.spark.sql(statement)
-            except (Py4JJavaError, PySparkException) as error:
+            except SPARK_ERRORS as error:
                 # A run at the same time may have added it, or have committed something else.
                 self._java.refresh()
                 is_there = self._java.schema().findField(field.name) is not None
@@ -312,11 +341,9 @@ class Table:
             return
 
 
-def reason(error: Exception) -> str:
-    """What Java says, in one line."""
-    if isinstance(error, Py4JJavaError):
-        return first_line(error)
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def is_overtaken(error: Exception) -> bool:
+    """Whether what failed did so because of another commit: it is to be done again, from the table as it is then."""
+    return any(sign in str(error) for sign in _OVERTAKEN)
 
 
 def _each(iterable) -> Iterator:

@@ -14,12 +14,12 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from tributary_emr import schema, table_rules
-from tributary_emr.loaded import Loaded, LogKey, Named
+from tributary_emr.loaded import Loaded, LogKey, Named, newest_ms
 from tributary_emr.schema import CELL
 from tributary_emr.table import Table
 from tributary_emr.table_rules import Breach
 from tributary_emr.tail import read_objects
-from tributary_emr.transforms import by_arrival, day_number, distinct_events
+from tributary_emr.transforms import by_arrival, condition_of_days, day_number, distinct_events
 
 _MOST_NAMED = 100
 _CELL_MICROSECONDS = int(CELL.total_seconds()) * 1_000_000
@@ -36,17 +36,28 @@ class TableCheck:
     breaches: Sequence[Breach]
 
 
-def check_table(table: Table, objects: Sequence[Named]) -> TableCheck:
-    """Checks the table against `objects`, which are all that are there. Raises `LakeError`."""
+def check_table(table: Table, objects: Sequence[Named], *, arrival_days: int | None = None) -> TableCheck:
+    """Checks the table against `objects`, which are all that are there. Raises `LakeError`.
+
+    With `arrival_days`, only of so many last days of arrival, and of the table no more than their rows can have to do
+    with: the cost does not grow with history then.
+    """
     loaded = table.loaded()
-    held = [found for found in objects if loaded.holds(found)]
     breaches = list(_behind(objects, loaded))
+    if arrival_days is not None:
+        first = (newest_ms(objects) or 0) - arrival_days * 86_400_000
+        objects = [found for found in objects if found.name.cell_start_ms >= first]
+    # What is forgotten has to be there as well: its rows tell.
+    held = [found for found in objects if loaded.holds(found) or loaded.has_forgotten(found.name)]
     rows = table.rows().withColumn("_day", day_number("event_time"))
-    breaches += _doubled(rows)
     if held:
         whole = _whole_logs(held, loaded)
-        stored = distinct_events(read_objects(table.spark, held)).withColumn("_day", day_number("event_time"))
-        breaches += _differences(rows, stored, whole)
+        read = read_objects(table.spark, held).withColumn("_day", day_number("event_time"))
+        if arrival_days is not None:
+            rows = rows.where(_that_matter(read, whole))
+        breaches += _differences(rows, distinct_events(read), whole)
+    if held or arrival_days is None:
+        breaches += _doubled(rows)
     return TableCheck(table.row_count, len(held), len(objects) - len(held), breaches)
 
 
@@ -54,7 +65,8 @@ def _behind(objects: Sequence[Named], loaded: Loaded) -> Iterator[Breach]:
     """Objects that no run of `compact` will find by itself."""
     first = loaded.first_day
     for found in objects:
-        if first is not None and found.name.date < first.isoformat() and not loaded.holds(found):
+        is_past = first is not None and found.name.date < first.isoformat()
+        if is_past and not loaded.holds(found) and not loaded.has_forgotten(found.name):
             yield Breach(
                 table_rules.TABLE_FOUND, found.stored.key, f"the table is past {first}; compact --all loads it"
             )
@@ -68,14 +80,26 @@ def _doubled(rows: DataFrame) -> Iterator[Breach]:
 
 def _whole_logs(held: Sequence[Named], loaded: Loaded) -> set[tuple[str, int]]:
     """Shards and cells (in microseconds) of which every loaded object is there, of every stream."""
-    there: defaultdict[LogKey, int] = defaultdict(int)
+    there: defaultdict[LogKey, set[int]] = defaultdict(set)
     for found in held:
-        there[found.log] += 1
+        there[found.log].add(found.name.commit)
     whole, broken = set(), set()
     for key, log in loaded.logs.items():
-        side = whole if there[key] == log.next - len(log.missing) and not log.anew else broken
+        # A place that is missing may have been loaded before a rollback, and have expired.
+        side = whole if there[key] == set(range(log.next)) and not log.anew else broken
         side.add((key.shard, key.cell_start_ms * 1000))
     return whole - broken
+
+
+def _that_matter(read: DataFrame, whole: set[tuple[str, int]]) -> Column:
+    """The table's rows of the days that objects have rows of, and those that came by logs whose objects are all there.
+
+    By the files' bounds Iceberg leaves others unread.
+    """
+    days = {row[0] for row in read.select("_day").distinct().collect()}
+    first = min((cell for _, cell in whole), default=None)
+    by_log = "false" if first is None else f"arrival_time >= timestamp_micros({first})"
+    return F.expr(f"({condition_of_days(days)}) OR {by_log}")
 
 
 def _differences(rows: DataFrame, stored: DataFrame, whole: set[tuple[str, int]]) -> Iterator[Breach]:

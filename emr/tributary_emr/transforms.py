@@ -85,14 +85,19 @@ def utc_day(timestamp: str) -> Column:
 
 def of_days(events: DataFrame, days: Collection[int], *, without: bool = False) -> DataFrame:
     """The rows of `events` whose `event_time` is of one of `days` (days since the Unix epoch), or of none of them."""
+    condition = condition_of_days(days)
+    return events.where(f"NOT ({condition})" if without else condition)
+
+
+def condition_of_days(days: Iterable[int]) -> str:
+    """In SQL: whether `event_time` is of one of `days`."""
     # As stretches of time, by which a reader of the table leaves files out.
     stretches = (
         f"(event_time >= timestamp_micros({first * MICROSECONDS_PER_DAY})"
         f" AND event_time < timestamp_micros({after * MICROSECONDS_PER_DAY}))"
         for first, after in day_stretches(days)
     )
-    condition = " OR ".join(stretches) or "false"
-    return events.where(f"NOT ({condition})" if without else condition)
+    return " OR ".join(stretches) or "false"
 
 
 def day_stretches(days: Iterable[int]) -> list[tuple[int, int]]:

@@ -22,7 +22,16 @@ from pyspark.sql import functions as F
 
 from tributary_emr import catalog, rules, schema, table_rules
 from tributary_emr.footers import Footer, read_footers
-from tributary_emr.lake import LakeError, bucket_uri, key_of, keys_read, parquet_objects, read_events
+from tributary_emr.lake import (
+    SPARK_ERRORS,
+    LakeError,
+    bucket_uri,
+    key_of,
+    keys_read,
+    parquet_objects,
+    read_events,
+    reason,
+)
 from tributary_emr.loaded import Loaded
 from tributary_emr.rollup_check import RollupCheck, check_rollups
 from tributary_emr.rules import Breach, RowFacts
@@ -97,7 +106,7 @@ def validate(
     breaches += rules.log_breaches((footer.stored.key for footer in footers), loaded.had)
     in_table: TableCheck | None = None
     if table:
-        in_table = check_table(table, list_objects(spark, source, loaded, everything=True).objects)
+        in_table = check_table(table, list_objects(spark, source, None).objects)
         breaches += in_table.breaches
     sums = {name: sum(_count(footer, name) for footer in footers) for name in _COUNTS}
     return Validation(len(footers), sum(rows.rows for rows in facts.values()), sums, breaches, checked, in_table)
@@ -174,8 +183,8 @@ def main(argv: Sequence[str]) -> int:
             )
         finally:
             spark.stop()
-    except (LakeError, SessionError) as error:
-        print(f"validate: {printable(str(error))}", file=sys.stderr)
+    except (LakeError, SessionError, *SPARK_ERRORS) as error:
+        print(f"validate: {printable(reason(error))}", file=sys.stderr)
         return 1
     _show(found, source, allow_doubled=options.allow_doubled)
     return 1 if found.breaches else 0

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from tributary_emr import catalog
-from tributary_emr.lake import LakeError, bucket_uri
+from tributary_emr.lake import SPARK_ERRORS, LakeError, bucket_uri, reason
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import Table
 from tributary_emr.table_check import check_table
@@ -31,6 +31,9 @@ def main(argv: Sequence[str]) -> int:
         prog="tributary_emr.validate_table", description="Checks the table against the objects of events/."
     )
     parser.add_argument("--input", metavar="URI", help="events/ of the lake (default: s3a://$TRIBUTARY_BUCKET/events/)")
+    parser.add_argument(
+        "--days", type=int, metavar="N", help="check what arrived in the last N days, and not all that is there"
+    )
     catalog.add_arguments(parser)
     options = parser.parse_args(argv)
     try:
@@ -41,13 +44,15 @@ def main(argv: Sequence[str]) -> int:
             table = Table.open(spark, where)
             if table is None:
                 raise LakeError(f"the table {where}: there is none; compact makes it")
-            found = check_table(table, list_objects(spark, source, table.loaded(), everything=True).objects)
+            objects = list_objects(spark, source, None).objects
+            found = check_table(table, objects, arrival_days=options.days)
         finally:
             spark.stop()
-    except (LakeError, SessionError) as error:
-        print(f"validate_table: {printable(str(error))}", file=sys.stderr)
+    except (LakeError, SessionError, *SPARK_ERRORS) as error:
+        print(f"validate_table: {printable(reason(error))}", file=sys.stderr)
         return 1
     told = f"{found.objects:,} objects loaded, {found.not_loaded:,} not yet"
+    told += f", of {options.days} days" if options.days else ""
     print(f"the table {where}: {found.rows:,} rows; {told}; {len(found.breaches):,} breaches")
     for each in found.breaches[:_MOST_LINES]:
         print(f"validate_table: {printable(str(each))}", file=sys.stderr)
