@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 
 import type { Alarm } from "../../grafana/src/alarms.ts";
 import { alarmDefinitions } from "./alarms.ts";
+import { VALIDATE_DAYS } from "./nightly-machine.ts";
 import { PRICES } from "./prices.ts";
 import { KNOBS } from "./settings.ts";
 
@@ -48,6 +49,9 @@ export const ASSUMED = {
   compactPasses: 4,
   /** Times that it reads an object: its footer, then its rows. */
   compactReads: 2,
+  /** The same of the weekly validation: days and rows of the objects, and the table's rows. */
+  validatePasses: 3,
+  validateReads: 2,
   /** GB of memory that EMR Serverless bills with a processor: a worker of 4 and 16 GB. */
   gbPerVcpu: 4,
 } as const;
@@ -164,7 +168,9 @@ export function yearItems(load: Load, compacted: boolean): Item[] {
   const spark = (eventsRead: number): number =>
     ((eventsRead * MEASURED.sparkMsPerEvent) / 3.6e6) *
     (emrServerless.vcpuHour + ASSUMED.gbPerVcpu * emrServerless.gbHour);
-  const reads = compacted ? objectsADay * YEAR_DAYS * ASSUMED.compactReads : objectsADay * NIGHTS_BEFORE_AND_WITH;
+  const validated = (days: number): number => days * (VALIDATE_DAYS / 7);
+  const readsOfTable = YEAR_DAYS * ASSUMED.compactReads + validated(YEAR_DAYS) * ASSUMED.validateReads;
+  const reads = objectsADay * (compacted ? readsOfTable : NIGHTS_BEFORE_AND_WITH);
   const line = (item: string, dollars: number): Item => ({ item, dollars });
   const only = (dollars: number): number => (compacted ? dollars : 0);
   return [
@@ -175,6 +181,7 @@ export function yearItems(load: Load, compacted: boolean): Item[] {
     line("S3, tags at rest", only(months(2 * objectsADay * daysKept) * s3.tagMonth)),
     line("EMR Serverless, report", spark(eventsADay * (compacted ? YEAR_DAYS : NIGHTS_BEFORE_AND_WITH))),
     line("EMR Serverless, compaction", only(spark(eventsADay * YEAR_DAYS * ASSUMED.compactPasses))),
+    line("EMR Serverless, weekly validation", only(spark(eventsADay * validated(YEAR_DAYS) * ASSUMED.validatePasses))),
     line("CloudWatch, two metrics an hour a night", only((2 * cloudWatch.metricMonth * 12) / 24)),
   ];
 }

@@ -110,8 +110,8 @@ expire after ${number(KNOBS.expireDays.default)} days, and with objects alone:
 ${table(["dollars, the first year", "with the table", "objects alone"], year())}
 
 Assumed: a table of ${number(ASSUMED.tableShare * 100)} per cent of the objects' bytes (the most that \`make bench-lake\` lets pass), a compaction as dear as ${number(ASSUMED.compactPasses)} reports of
-the same events, ${number(MEASURED.sparkRequestsPerObject)} requests an object and a reading (a compaction reads one ${number(ASSUMED.compactReads)} times), ${number(MEASURED.sparkMsPerEvent * 1000)} µs of a processor an event of a report (\`emr/README.md\`), ${number(ASSUMED.gbPerVcpu)} GB with each
-processor; no late data, so that a night touches its own day. Left out on both sides: \`rollups/\` at rest, the start of a run, the weekly validation.
+the same events, a validation as ${number(ASSUMED.validatePasses)}, ${number(MEASURED.sparkRequestsPerObject)} requests an object and a reading (a compaction reads one ${number(ASSUMED.compactReads)} times, and a validation ${number(ASSUMED.validateReads)} times), ${number(MEASURED.sparkMsPerEvent * 1000)} µs of a processor an event of a report (\`emr/README.md\`), ${number(ASSUMED.gbPerVcpu)} GB with each
+processor; no late data, so that a night touches its own day. Left out on both sides: \`rollups/\` at rest, the start of a run.
 
 ## Beside Amazon Data Firehose
 

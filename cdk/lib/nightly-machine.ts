@@ -11,8 +11,12 @@ export type Job = (typeof JOBS)[number];
 const RETRIES = 2;
 /** What a run may take beyond its own limit: the application's start, and the wait before a retry. */
 const SLACK_MINUTES = 10;
-/** The job's own default, in days: known longer than objects live. */
+/** The job's own default, in days. */
 const REMEMBER_DAYS = 45;
+/** What a week's validation looks at, by arrival: each object once. */
+export const VALIDATE_DAYS = 8;
+/** A night is over before the next one begins. */
+const NIGHT_SECONDS = 23 * 3600;
 
 export interface Night {
   readonly settings: Settings;
@@ -46,7 +50,7 @@ export function nightlyDefinition(night: Night): State {
   return {
     Comment: "Tributary: the nightly run",
     StartAt: "Compact",
-    TimeoutSeconds: JOBS.length * (RETRIES + 1) * (taskSeconds + SLACK_MINUTES * 60),
+    TimeoutSeconds: Math.min(NIGHT_SECONDS, JOBS.length * (RETRIES + 1) * (taskSeconds + SLACK_MINUTES * 60)),
     States: {
       Compact: { ...task(night, "compact", taskSeconds), ...goingOn(compacted, "Report") },
       Report: { ...task(night, "report", taskSeconds), ...goingOn(reported, "IsValidated") },
@@ -89,13 +93,7 @@ export function isValidated(weekday: number): string {
 /** Submits a job and waits for its end: https://docs.aws.amazon.com/step-functions/latest/dg/connect-emr-serverless.html. */
 function task(night: Night, job: Job, taskSeconds: number): State {
   const { settings } = night;
-  const parameters = [
-    `--py-files ${night.packageUri}`,
-    sparkSubmit(settings.sparkSize),
-    // Iceberg's catalog is the only one: none of Hive's, which on EMR is Glue again, is asked.
-    "--conf spark.sql.catalogImplementation=in-memory",
-    settings.reportSparkSubmit,
-  ];
+  const parameters = [`--py-files ${night.packageUri}`, sparkSubmit(settings.sparkSize), settings.reportSparkSubmit];
   return {
     Type: "Task",
     Resource: `arn:${night.partition}:states:::emr-serverless:startJobRun.sync`,
@@ -144,6 +142,6 @@ function argumentsOf({ settings, lake, database, stream }: Night, job: Job): str
     case "report":
       return [...input, "--output", `${at}${PREFIX.reports}p95_event_duration.csv`];
     case "validate_table":
-      return input;
+      return [...input, "--days", String(VALIDATE_DAYS)];
   }
 }

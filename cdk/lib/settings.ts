@@ -106,9 +106,9 @@ export const KNOBS = {
   query: flag(true, "whether there are tables and nightly jobs; their knobs follow"),
   reportRelease: text(
     "emr-7.13.0",
-    /^emr-7\.\d+\.\d+$/,
-    "an EMR 7 release such as emr-7.13.0",
-    "EMR release: Spark 3.5",
+    /^emr-7\.[1-9]\d\.\d+$/,
+    "an EMR 7 release from emr-7.10.0 on",
+    "EMR release: Spark 3.5, whose `s3://` is S3A",
   ),
   reportSparkSubmit: text(
     "",

@@ -12,6 +12,7 @@ export const COMMON: SparkConf = { "spark.sql.optimizer.windowGroupLimitThreshol
  */
 export const TABLE: SparkConf = {
   "spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar",
+  "spark.sql.catalogImplementation": "in-memory",
   "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
 };
 

@@ -35,6 +35,10 @@ test("a setting that breaks its rule is named with its value and the rule", () =
   assert.equal(complaint({ memoryMb: 512.5 }), "memoryMb is 512.5, must be a whole number from 128 to 10240");
   assert.equal(complaint({ retryAttempts: -2 }), "retryAttempts is -2, must be -1, or a whole number from 0 to 10000");
   assert.equal(complaint({ architecture: "riscv" }), 'architecture is "riscv", must be arm64 or x86_64');
+  assert.equal(
+    complaint({ reportRelease: "emr-7.9.0" }),
+    'reportRelease is "emr-7.9.0", must be an EMR 7 release from emr-7.10.0 on',
+  );
   assert.equal(complaint({ keepData: "no" }), 'keepData is "no", must be true or false');
   assert.equal(
     complaint({ name: "Tributary" }),

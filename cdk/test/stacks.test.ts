@@ -480,6 +480,12 @@ test("the night of the validation is told by the weekday of its start, or by its
   }
 });
 
+test("a night is over before the next one begins, however long a run may take", () => {
+  for (const reportTimeoutMinutes of [5, 60, 141, 1440]) {
+    assert(machine({ reportTimeoutMinutes }).TimeoutSeconds < 24 * 3600);
+  }
+});
+
 test("the jobs read the lake and its table, and write the one report", () => {
   const { States } = machine({ retentionHours: 168, compactOnUnreadable: "skip" });
   const lake = "s3://tributary-lake-<AccountId>-<Region>";
@@ -491,7 +497,7 @@ test("the jobs read the lake and its table, and write the one report", () => {
     ...["--metrics", "tributary-events", "--on-unreadable", "skip", "--reach-hours", "169", "--remember-days", "45"],
   ]);
   assert.deepEqual(given("Report"), [...input, "--output", `${lake}/reports/p95_event_duration.csv`]);
-  assert.deepEqual(given("Validate"), input);
+  assert.deepEqual(given("Validate"), [...input, "--days", "8"]);
 });
 
 test("Spark is set by the size of the lake, as emr/submit sets it, and Iceberg is EMR's own", () => {
