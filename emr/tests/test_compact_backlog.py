@@ -1,5 +1,6 @@
 """However long the job stood still, and whatever of it failed: what the table holds is tagged, and nothing else is."""
 
+import os
 from collections.abc import Sequence
 from datetime import date
 
@@ -106,8 +107,54 @@ def test_what_could_not_be_tagged_for_longer_than_the_reach_is_tagged_later(job:
     assert tags.keys == set(keys)
 
 
+def test_what_may_not_be_tagged_is_loaded(job: Job, tags: Tags) -> None:
+    tags.denied = True
+    write_days(job, range(4))
+    with pytest.raises(LakeError, match="AccessDenied"):
+        job.run(*SHORT)
+    assert len(job.rows()) == 4
+
+
+@pytest.mark.parametrize("kind", ["killed", "without tags"])
+def test_what_all_has_loaded_of_an_old_day_is_tagged_by_the_next_run(job: Job, tags: Tags, kind: str) -> None:
+    keys = write_days(job, range(8))
+    job.run(*SHORT)
+    keys.append(job.lake.write([event(99, arrival_time=ARRIVAL, shard="shardId-000000000007")]))
+    if kind == "killed":
+        job.kill_at("published", *SHORT, "--all")
+    else:
+        job.run(*SHORT, "--all", "--no-tag")
+    assert keys[-1] not in tags.keys
+    job.run(*SHORT)
+    assert tags.keys == set(keys)
+    assert len(job.rows()) == 9
+
+
+def test_what_was_rolled_back_in_the_middle_of_a_run_is_loaded_again(job: Job, tags: Tags) -> None:
+    # The oldest come last, as by a redrive.
+    write_days(job, range(6, 7))
+    job.run()
+    first = job.table.snapshot_id
+    keys = write_days(job, range(1, 5))
+    published = 0
+
+    def rolled_back(step: str) -> None:
+        nonlocal published
+        published += step == "published"
+        if step == "tagged" and published == 1:
+            name = job.where.table.partition(".")[2]
+            job.spark.sql(f"CALL lake.system.rollback_to_snapshot('{name}', {first})")
+
+    job.run(*SHORT, "--all", at=rolled_back)
+    assert tags.keys >= set(keys)
+    job.run(*SHORT)
+    assert len(job.rows()) == 5
+
+
 def test_an_object_whose_rollup_never_comes_stays_and_is_given_up(job: Job, tags: Tags) -> None:
     alone, *others = write_days(job, range(2))
+    # Objects of days to come: what is old is so by the store's clock.
+    os.utime(job.lake.root / alone, (ARRIVAL.timestamp(), ARRIVAL.timestamp()))
     tags.without_rollup = {alone}
     job.run(*SHORT)
     assert first_days(job)[1] == ARRIVAL.date()

@@ -56,7 +56,8 @@ def test_the_table_is_in_glue_and_on_s3_and_what_it_holds_is_tagged(aws: Aws, la
     ]
     held = [{"Key": "tributary", "Value": "in-table"}]
     assert tags(aws, whole) == tags(aws, whole.replace("events/", "rollups/")) == held
-    # An object whose rollup is still to come is tagged again, with its rollup.
+    # An object whose rollup is still to come is tagged with it.
+    assert tags(aws, without_rollup) == []
     assert "1 objects and their rollups may expire" in done.stdout
     metrics = aws.client("cloudwatch").list_metrics(Namespace="Tributary")["Metrics"]
     assert {(metric["MetricName"], metric["Dimensions"][0]["Value"]) for metric in metrics} == {

@@ -127,6 +127,21 @@ def test_a_day_of_which_another_engine_deleted_rows_is_computed_again(job: Job) 
     assert rounded(report_csv(job, *FEW)) == rounded(report_csv(job, *FEW, "--full"))
 
 
+def test_what_is_left_out_of_a_log_that_begins_anew_is_not_taken_for_loaded(job: Job, tagged: set[str]) -> None:
+    old = job.lake.write([event(0)])
+    os.utime(job.lake.root / old, (1_800_000_000, 1_800_000_000))
+    job.run()
+    (job.lake.root / old).unlink()
+    tagged.clear()
+    # The new log is longer than the old one.
+    keys = [job.lake.write([event(10)], audit={"tributary-written": "6"}), job.lake.write([event(11)])]
+    for number, key in enumerate(keys):
+        os.utime(job.lake.root / key, (LATER + 100 * number, LATER + 100 * number))
+    for _ in range(2):
+        assert job.run("--all", "--on-unreadable", "skip").faults != []
+        assert tagged == {keys[1]}
+
+
 @pytest.mark.parametrize("kind", ["in portions", "in two runs", "left out"])
 def test_of_a_log_that_begins_anew_nothing_is_taken_for_loaded(job: Job, tagged: set[str], kind: str) -> None:
     def written(number: int, moment: int, **audit: str) -> str:

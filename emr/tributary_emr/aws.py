@@ -50,7 +50,8 @@ def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
     def tag(found: Named) -> bool:
         _, bucket, path = place_of(found.stored.uri)
         key = path.lstrip("/")
-        for name in (key, key.replace("events/", "rollups/", 1)):
+        # The rollup first: an object whose rollup is missing must not expire without it.
+        for name in (key.replace("events/", "rollups/", 1), key):
             request = request_of.builder().bucket(bucket).key(name).tagging(tagging).build()
             try:
                 client.putObjectTagging(request)

@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 
 from pyspark.sql import SparkSession
@@ -33,7 +33,7 @@ from tributary_emr.terminal import printable, use_any_encoding
 #: A load that loses to another one starts over, so many times.
 _ATTEMPTS = 5
 _MOST_NAMED = 20
-#: Where a run can be ended on purpose, in order.
+#: Where a run can be ended on purpose: the first four for each portion, "tagged" once more for all of them.
 STEPS = ("read", "staged", "published", "tagged", "kept up")
 
 
@@ -92,6 +92,8 @@ def compact(
     run.upkeep += upkeep.keep_up(_opened(spark, where), options, now=now)
     at("kept up")
     run.rows = _opened(spark, where).row_count
+    if job.refused:
+        raise job.refused[0]
     return run
 
 
@@ -110,6 +112,8 @@ class _Job:
     """What this run has loaded, or another one meanwhile."""
     tagged: set[Named] = field(default_factory=set)
     """What this run has tagged, or will not."""
+    refused: list[LakeError] = field(default_factory=list)
+    """Why nothing more is tagged. What can be loaded is loaded first."""
 
     @property
     def reach(self) -> timedelta:
@@ -134,9 +138,13 @@ def _load_portion(job: _Job, objects: dict[Named, int], run: Run) -> None:
         rest = {found: rows for found, rows in objects.items() if not before.holds(found)}
         if not rest:
             return
+        if before.from_ms is None:
+            # Nobody has loaded anything yet, or somebody has rolled it back.
+            job.loaded.clear()
         job.loaded.update(objects)
-        after = before.with_objects(rest).looked_at(job.listing, job.reach, job.loaded)
+        after = before.with_objects(rest, job.listing.objects).looked_at(job.listing, job.reach, job.loaded)
         after = job.kept(after, *([table.tagged()] if job.tags else []))
+        _expect_tags(table, min(found.name.cell_start_ms for found in rest))
         branch = f"{BRANCH}{int(job.now.timestamp())}_{secrets.token_hex(4)}"
         try:
             run.account += load(table, branch, rest, after, job.at)
@@ -157,21 +165,37 @@ def _leave_out(run: Run, faults: Sequence[str], options: argparse.Namespace) -> 
     run.faults += faults
 
 
+def _expect_tags(table: Table, cell_start_ms: int) -> None:
+    """Has the table say that something as old as this cell is to be tagged: before it is loaded, or a run that is
+    killed in between would leave it.
+    """
+    tagged = table.tagged()
+    if tagged.from_ms is not None and cell_start_ms < tagged.from_ms:
+        table.set_property(TAGGED, replace(tagged, from_ms=cell_start_ms).to_text())
+
+
 def _tag(job: _Job, objects: Sequence[Named]) -> int:
-    """Tags `objects`, which the table holds, so that they may expire; gives back how many had no tag.
+    """Tags `objects`, which the table holds, so that they may expire; gives back how many were not known to be tagged.
 
     What stays untagged is found by the next run: the table says from when on there is such an object.
     """
-    if not job.tags:
+    if not job.tags or job.refused:
         return 0
+    tagged = _opened(job.spark, job.where).tagged()
+    due = [found for found in objects if not tagged.holds(found) and found not in job.tagged]
+    try:
+        done = aws.tag_objects(job.spark, due)
+    except LakeError as error:
+        job.refused.append(error)
+        return 0
+    # A rollup that is missing for so long is not to come; its object stays.
+    given_up = [found for found in due if day_of(found.stored.modified_ms) < job.first_remembered]
+    job.tagged.update(done, given_up)
+    # Another run may have tagged meanwhile.
     table = _opened(job.spark, job.where)
     tagged = table.tagged()
-    due = [found for found in objects if not tagged.holds(found) and found not in job.tagged]
-    done = aws.tag_objects(job.spark, due)
-    # A rollup that is missing for so long is not to come; its object stays.
-    given_up = [found for found in due if day_of(found.name.cell_start_ms) < job.first_remembered]
-    job.tagged.update(done, given_up)
-    after = job.kept(tagged.with_objects(done).looked_at(job.listing, job.reach, job.tagged))
+    new = [found for found in done if not tagged.holds(found)]
+    after = job.kept(tagged.with_objects(new, job.listing.objects).looked_at(job.listing, job.reach, job.tagged))
     if after != tagged:
         table.set_property(TAGGED, after.to_text())
     return len(done)

@@ -91,9 +91,12 @@ class Loaded:
         log = self.logs.get(LogKey(name.stream, name.shard, name.cell_start_ms))
         return log if log is not None and name.commit < log.next and name.commit not in log.missing else None
 
-    def with_objects(self, objects: Iterable[Named]) -> Loaded:
-        """The same, with `objects` loaded."""
+    def with_objects(self, objects: Iterable[Named], seen: Iterable[Named] = ()) -> Loaded:
+        """The same, with `objects` loaded; `seen` are those that are there, by which a log shows that it began anew."""
         logs = dict(self.logs)
+        for found in seen:
+            if self.had(found.name) and not self.holds(found):
+                logs[found.log] = Log(0, 0, anew=True)
         for found in objects:
             log, commit = logs.get(found.log, Log(0, 0)), found.name.commit
             if commit < log.next and commit not in log.missing:

@@ -25,7 +25,8 @@ def refuse_if_lost(spark: SparkSession, catalog: Catalog) -> None:
 def restore(spark: SparkSession, catalog: Catalog) -> str:
     """Gives the table back to its catalog as its newest metadata has it, and says which file that is.
 
-    Whether or not that file was committed: it has rows and what is loaded of one state. Raises `LakeError`.
+    Whether or not that file was committed: it has rows and what is loaded of one state. (Of two with one number, of
+    which a killed run has left one, either.) Raises `LakeError`.
     """
     folder = f"{catalog.location}/metadata"
     names = [stored.uri.rpartition("/")[2] for stored in list_folder(spark, folder)]
