@@ -1,4 +1,4 @@
-"""What the jobs publish reaches CloudWatch, or its logs."""
+"""What the jobs ask of AWS: metrics reach CloudWatch or its logs, and tags the right keys."""
 
 import json
 
@@ -6,6 +6,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tributary_emr import aws
+from tributary_emr.lake import StoredObject
+from tributary_emr.loaded import named
 
 METRICS = {"TableRows": (7, "Count"), "TableLag": (1500, "Milliseconds")}
 
@@ -33,6 +35,14 @@ def test_metrics_that_cloudwatch_does_not_take_are_a_line_of_the_log(
         "TableRows": 7,
         "TableLag": 1500,
     }
+
+
+def test_the_rollup_is_tagged_first_wherever_the_lake_lies() -> None:
+    name = "date=2026-11-22/tributary-events.s-0.20261122T1015Z.000000.parquet"
+    for lake in ("", "my-events/events/"):
+        found = named(StoredObject(f"s3a://bucket/{lake}events/{name}", 1, 1))
+        assert found is not None
+        assert aws._keys(found) == ("bucket", f"{lake}rollups/{name}", f"{lake}events/{name}")
 
 
 def test_without_the_sdk_tagging_is_one_clear_line(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

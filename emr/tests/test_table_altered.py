@@ -244,3 +244,8 @@ def test_what_a_report_leaves_out_is_named(job: Job, capsys: pytest.CaptureFixtu
         f"report: left out: {foreign}: it is no object of ours",
         f"report: left out: {empty}: it is empty",
     ]
+    for number in range(30):
+        (job.lake.root / foreign).with_name(f"part-{number}.parquet").touch()
+    report_csv(job, *FEW)
+    said = capsys.readouterr().err.splitlines()
+    assert (len(said), said[-1]) == (21, "report: and 12 more")

@@ -10,7 +10,7 @@ from lake_of_tests import ARRIVAL, Lake, event
 from pyspark.sql import SparkSession
 from test_compact import Job
 
-from tributary_emr import averages, report, rules, table_rules
+from tributary_emr import averages, report, rules, table_rules, validate_table
 from tributary_emr.lake import LakeError
 from tributary_emr.table_check import check_table
 from tributary_emr.tail import list_objects
@@ -171,6 +171,14 @@ def test_what_arrived_before_the_last_days_is_not_read(job: Job) -> None:
     objects = list_objects(job.spark, job.lake.events, None).objects
     checked = check_table(job.table, objects, arrival_days=8)
     assert (checked.objects, checked.not_loaded, checked.breaches) == (1, 0, [])
+
+
+@pytest.mark.parametrize("days", ["0", "-3"])
+def test_a_check_of_no_days_is_refused(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        validate_table.main(["--days", days])
+    assert exit_of.value.code == 2
+    assert f"argument --days: {days} is not above 0" in capsys.readouterr().err
 
 
 def test_a_log_whose_loaded_objects_have_expired_has_no_gap(job: Job) -> None:

@@ -38,7 +38,7 @@ from tributary_emr.rollup_transforms import AVERAGES_COLUMNS, aggregate, average
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import Table
 from tributary_emr.tail import list_objects, read_rollups_of
-from tributary_emr.terminal import printable, use_any_encoding
+from tributary_emr.terminal import name_left_out, printable, use_any_encoding
 from tributary_emr.transforms import of_days, utc_day
 
 #: Where the averages go in the lake.
@@ -119,8 +119,7 @@ def _with_table(lake_table: Table, source: str, options: argparse.Namespace) -> 
         raise LakeError(f"--input {source}: with a table it must end in rollups/, beside which events/ lies")
     listing = list_objects(lake_table.spark, rollups_folder[: -len("rollups")] + "events/", loaded.first_day)
     tail, left_out = listing.tail(loaded)
-    for fault in left_out:
-        print(f"averages: left out: {printable(fault)}", file=sys.stderr)
+    name_left_out("averages", left_out)
     lateness_ms = F.lit(options.late_after_minutes * 60_000)
     held = lake_table.rows()
     if options.day:

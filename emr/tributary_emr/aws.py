@@ -48,10 +48,8 @@ def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
     request_of = model.PutObjectTaggingRequest
 
     def tag(found: Named) -> bool:
-        _, bucket, path = place_of(found.stored.uri)
-        key = path.lstrip("/")
-        # The rollup first: an object whose rollup is missing must not expire without it.
-        for name in (key.replace("events/", "rollups/", 1), key):
+        bucket, *keys = _keys(found)
+        for name in keys:
             request = request_of.builder().bucket(bucket).key(name).tagging(tagging).build()
             try:
                 client.putObjectTagging(request)
@@ -66,6 +64,14 @@ def tag_objects(spark: SparkSession, objects: Sequence[Named]) -> list[Named]:
             return [found for found, done in zip(objects, pool.map(tag, objects)) if done]
     finally:
         client.close()
+
+
+def _keys(found: Named) -> tuple[str, str, str]:
+    """Bucket, and the keys to tag. The rollup comes first: an object whose rollup is missing must not expire alone."""
+    _, bucket, path = place_of(found.stored.uri)
+    # A lake may lie below another folder of the name.
+    lake = path.lstrip("/")[: -len(found.stored.key)]
+    return bucket, f"{lake}rollups/{found.stored.name}", f"{lake}{found.stored.key}"
 
 
 def publish(spark: SparkSession, metrics: Mapping[str, tuple[float, str]], dimensions: Mapping[str, str]) -> None:

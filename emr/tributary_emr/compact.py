@@ -28,11 +28,10 @@ from tributary_emr.object_facts import read_facts
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import BRANCH, TAGGED, Conflict, Table
 from tributary_emr.tail import Listing, list_objects
-from tributary_emr.terminal import printable, use_any_encoding
+from tributary_emr.terminal import MOST_NAMED, name_left_out, printable, use_any_encoding
 
 #: A load that loses to another one starts over, so many times.
 _ATTEMPTS = 5
-_MOST_NAMED = 20
 #: Where a run can be ended on purpose: the first four for each portion, "tagged" once more for all of them.
 STEPS = ("read", "staged", "published", "tagged", "kept up")
 
@@ -280,9 +279,9 @@ def main(argv: Sequence[str]) -> int:
         finally:
             spark.stop()
     except Stopped as error:
-        for fault in error.faults[:_MOST_NAMED]:
+        for fault in error.faults[:MOST_NAMED]:
             print(f"compact: {printable(fault)}", file=sys.stderr)
-        more = f" ({len(error.faults):,} objects)" if len(error.faults) > _MOST_NAMED else ""
+        more = f" ({len(error.faults):,} objects)" if len(error.faults) > MOST_NAMED else ""
         print(f"compact: nothing more was loaded{more}; --on-unreadable skip leaves such objects out", file=sys.stderr)
         return 1
     except (LakeError, SessionError, OSError, *SPARK_ERRORS) as error:
@@ -301,10 +300,7 @@ def _show(run: Run, where: Catalog, seconds: float) -> None:
         print(f"{run.tagged:,} objects and their rollups may expire: they carry the tag {'='.join(aws.TAG)}")
     for line in run.upkeep:
         print(line)
-    for fault in run.faults[:_MOST_NAMED]:
-        print(f"compact: left out: {printable(fault)}", file=sys.stderr)
-    if len(run.faults) > _MOST_NAMED:
-        print(f"compact: and {len(run.faults) - _MOST_NAMED:,} more", file=sys.stderr)
+    name_left_out("compact", run.faults)
 
 
 def _ending_at(step: str | None) -> Callable[[str], None]:

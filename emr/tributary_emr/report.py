@@ -33,7 +33,7 @@ from tributary_emr.report_days import RULE, State, csv_text, rows_of
 from tributary_emr.session import SessionError, open_session
 from tributary_emr.table import Table
 from tributary_emr.tail import all_rows
-from tributary_emr.terminal import printable, table, use_any_encoding
+from tributary_emr.terminal import name_left_out, printable, table, use_any_encoding
 from tributary_emr.transforms import MINIMUM_EVENTS, REPORT_COLUMNS, OutlierScope, distinct_events, report
 
 #: The report's key in the lake.
@@ -117,13 +117,12 @@ def _incremental(
         # What cannot be read is no last report.
         text, state = (None, None) if options.full else (read_text(spark, output), read_text(spark, beside))
         told = State.of_text(state)
-        if text is not None and told is not None and told.is_of(text, deciding, lake_table.uuid):
+        if told is not None and told.is_of(text, deciding, lake_table.uuid):
             last = rows_of(text)
             changed = lake_table.changed_days(told.snapshot)
             days = None if changed is None else changed | set(told.tail_days)
     found = all_rows(lake_table, source, days=days)
-    for fault in found.left_out:
-        print(f"report: left out: {printable(fault)}", file=sys.stderr)
+    name_left_out("report", found.left_out)
     rows = _computed(found.rows, options) if days != set() or found.tail else []
     found.release()
     if days is None:

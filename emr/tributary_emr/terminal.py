@@ -6,6 +6,9 @@ Producers choose what ids and types hold. Nothing of it reaches a terminal that 
 import sys
 from collections.abc import Sequence
 
+#: Of what a job leaves out, so many are named.
+MOST_NAMED = 20
+
 
 def use_any_encoding() -> None:
     """Lets standard output and error show in escapes (`\\u2192`) what the locale's encoding has no character for.
@@ -33,6 +36,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, text_colum
         ).rstrip()
         for line in lines
     )
+
+
+def name_left_out(job: str, faults: Sequence[str]) -> None:
+    """Names on standard error what a job has left out, each with its reason."""
+    for fault in faults[:MOST_NAMED]:
+        print(f"{job}: left out: {printable(fault)}", file=sys.stderr)
+    if len(faults) > MOST_NAMED:
+        print(f"{job}: and {len(faults) - MOST_NAMED:,} more", file=sys.stderr)
 
 
 def printable(text: str) -> str:

@@ -36,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
     )
     catalog.add_arguments(parser)
     options = parser.parse_args(argv)
+    if options.days is not None and options.days < 1:
+        parser.error(f"argument --days: {options.days} is not above 0")
     try:
         source = options.input or f"{bucket_uri(os.environ)}/events/"
         where = catalog.required(options, os.environ)
